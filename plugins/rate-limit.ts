@@ -1,0 +1,84 @@
+import rateLimit from '@fastify/rate-limit';
+import fp from 'fastify-plugin';
+import { AuthError } from '../src/errors.js';
+import type { Clock } from '../src/lib/clock.js';
+import { limitAddress } from '../src/security/client-address.js';
+import type { Limit, StateStore } from '../src/tokens/state-store.js';
+import { setLimitHeaders } from './limit-headers.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Counts a request that carries no valid token against its address. @throws rate_limited, store_unavailable */
+    limitAnonymous(request: FastifyRequest, reply: FastifyReply): Promise<void>;
+    /** Runs what checks a token, and counts the request as anonymous when the token turns out to be none. */
+    countRefused<T>(request: FastifyRequest, reply: FastifyReply, check: () => Promise<T>): Promise<T>;
+  }
+}
+
+export interface RateLimitOptions {
+  anon: Limit | undefined;
+  now: Clock;
+}
+
+/** The shield of all that is asked without a token: @fastify/rate-limit, counting in our state store. */
+export default fp<RateLimitOptions>(
+  async (app, { anon, now }) => {
+    await app.register(rateLimit, { global: false, store: countingStore(app.stateStore, now) });
+    const count =
+      anon &&
+      app.createRateLimit({
+        max: anon.max,
+        timeWindow: anon.windowMs,
+        keyGenerator: (request) => limitAddress(request.ip),
+      });
+
+    app.decorate('limitAnonymous', async (request, reply) => {
+      const verdict = await count?.(request);
+      if (!verdict || verdict.isAllowed) return;
+      const limit = { max: verdict.max, remaining: verdict.remaining, resetMs: verdict.ttl };
+      if (verdict.isExceeded) throw new AuthError('rate_limited', { limit });
+      setLimitHeaders(reply, limit);
+    });
+
+    app.decorate('countRefused', async (request, reply, check) => {
+      try {
+        return await check();
+      } catch (error) {
+        if (error instanceof AuthError && REFUSED_TOKEN.has(error.code))
+          await app.limitAnonymous(request, reply);
+        throw error;
+      }
+    });
+  },
+  { name: 'rate-limit', dependencies: ['state-store'] },
+);
+
+const REFUSED_TOKEN = new Set([
+  'token_missing',
+  'token_invalid',
+  'token_expired',
+  'token_revoked',
+  'token_reused',
+  'session_ended',
+]);
+
+type Counted = (error: Error | null, result?: { current: number; ttl: number }) => void;
+
+/** The store that @fastify/rate-limit asks for, as a class because it makes the instances itself. */
+function countingStore(state: StateStore, now: Clock) {
+  return class CountingStore {
+    incr(address: string, done: Counted, windowMs: number, max: number): void {
+      state
+        .hitLimits({ slot: `ip:${address}`, rules: [{ name: 'anon', max, windowMs }], now: now() })
+        .then(
+          ({ allowed, limit }) =>
+            done(null, { current: allowed ? max - limit.remaining : max + 1, ttl: limit.resetMs }),
+          done,
+        );
+    }
+
+    child(): CountingStore {
+      return this;
+    }
+  };
+}

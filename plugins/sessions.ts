@@ -1,0 +1,58 @@
+import fp from 'fastify-plugin';
+import { createRoleService } from '../src/accounts/roles.js';
+import { createEventRecorder, type EventRecorder } from '../src/audit/events.js';
+import type { Clock } from '../src/lib/clock.js';
+import { describeError } from '../src/lib/describe-error.js';
+import type { ClaimRules } from '../src/tokens/claims.js';
+import type { TokenPolicy } from '../src/tokens/policy.js';
+import { createSessionService, type SessionService } from '../src/tokens/session-service.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    sessions: SessionService;
+    events: EventRecorder;
+    clock: Clock;
+  }
+}
+
+export interface SessionsOptions {
+  rules: ClaimRules;
+  policy: TokenPolicy;
+  now: Clock;
+}
+
+/** The token core: sessions, their tokens, rotation; and the events that tell of them. */
+export default fp<SessionsOptions>(
+  async (app, { rules, policy, now }) => {
+    const { database, stateStore: store, tokenCodec: codec } = app;
+    const roles = createRoleService({
+      store: database.roles,
+      now,
+      onTrouble: (error) => app.log.warn({ err: describeError(error) }, 'roles could not be read again'),
+    });
+    const events = createEventRecorder({
+      store: database.events,
+      now,
+      onTrouble: (error, dropped) =>
+        app.log.error({ err: describeError(error), dropped }, 'security events could not be stored'),
+    });
+    app.decorate('clock', now);
+    app.decorate('events', events);
+    app.decorate(
+      'sessions',
+      createSessionService({
+        store,
+        codec,
+        rules,
+        policy,
+        events,
+        now,
+        findUser: database.accounts.findById,
+        permissionsOf: roles.permissionsOf,
+      }),
+    );
+    // Requests in flight are over by now, and the database closes after this.
+    app.addHook('onClose', () => events.close());
+  },
+  { name: 'sessions', dependencies: ['database', 'state-store', 'tokens'] },
+);

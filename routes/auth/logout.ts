@@ -1,0 +1,46 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { readBearer, requireBearer } from '../../plugins/authenticate.js';
+import { EmptyBody, Message, RefreshBody } from '../../src/contract/tokens.js';
+import { failures, HAS_BODY, NEEDS_TOKEN } from '../responses.js';
+
+/** Both ask the state store themselves, once: to authenticate first would cost a second trip. */
+export const logout: FastifyPluginAsyncTypebox = async (app) => {
+  app.post('/logout', {
+    preValidation: app.allowEmptyBody,
+    schema: {
+      tags: ['auth'],
+      operationId: 'logout',
+      summary: 'End the session that a refresh token, a bearer token or both name',
+      description: 'Expired tokens will do, and so will those of a session that has ended already.',
+      security: [{ bearer: [] }, {}],
+      body: RefreshBody,
+      response: { 200: Message, ...failures(...HAS_BODY, 'token_missing', 'token_invalid', 'csrf_failed') },
+    },
+    handler: async (request, reply) => {
+      await app.countRefused(request, reply, async () => {
+        const refresh = request.body.refresh ?? request.refreshTokenFromCookie();
+        await app.sessions.logout({ access: readBearer(request), refresh }, request.client);
+      });
+      if (request.wantsCookie()) reply.clearRefreshCookie();
+      return { message: 'Logged out.' };
+    },
+  });
+
+  app.post('/logout-all', {
+    preValidation: app.allowEmptyBody,
+    schema: {
+      tags: ['auth'],
+      operationId: 'logoutAll',
+      summary: 'End every session of the caller, this one included',
+      body: EmptyBody,
+      response: { 200: Message, ...failures(...HAS_BODY, ...NEEDS_TOKEN) },
+    },
+    handler: async (request, reply) => {
+      await app.countRefused(request, reply, () =>
+        app.sessions.logoutAll(requireBearer(request), request.client),
+      );
+      if (request.wantsCookie()) reply.clearRefreshCookie();
+      return { message: 'Logged out everywhere.' };
+    },
+  });
+};

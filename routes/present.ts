@@ -1,0 +1,71 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { User as Account } from '../src/accounts/user.js';
+import type { StoredEvent } from '../src/audit/events.js';
+import type { PairDocument } from '../src/contract/tokens.js';
+import type { UserDocument } from '../src/contract/user.js';
+import { toIso } from '../src/lib/clock.js';
+import type { Session, TokenPair } from '../src/tokens/session-service.js';
+
+/** From what the services return to the documents of the contract. */
+
+export function describeUser(user: Account, permissions: readonly string[]): UserDocument {
+  return {
+    id: user.id,
+    legacy_id: user.legacyId,
+    email: user.email,
+    username: user.username,
+    phone: user.phone,
+    first_name: user.firstName,
+    last_name: user.lastName,
+    user_type: user.userType,
+    role: user.role,
+    permissions: permissions as string[],
+    is_staff: user.isStaff,
+    is_superuser: user.isSuperuser,
+    is_active: user.isActive,
+    email_verified: user.emailVerified,
+    phone_verified: user.phoneVerified,
+    date_joined: toIso(user.dateJoined),
+    last_login: user.lastLogin === null ? null : toIso(user.lastLogin),
+  };
+}
+
+/** A pair as the body, or with the refresh token in a cookie when the caller asked for that. */
+export function sendPair(request: FastifyRequest, reply: FastifyReply, pair: TokenPair): PairDocument {
+  // RFC 6749 §5.1
+  reply.header('cache-control', 'no-store');
+  const byCookie = request.wantsCookie();
+  if (byCookie) reply.setRefreshCookie(pair);
+  return {
+    access: pair.access,
+    ...(byCookie ? {} : { refresh: pair.refresh }),
+    token_type: 'Bearer',
+    expires_in: pair.expiresIn,
+    refresh_expires_in: pair.refreshExpiresIn,
+  };
+}
+
+export function describeSession(session: Session) {
+  return {
+    id: session.id,
+    current: session.current,
+    created_at: toIso(session.createdAt),
+    last_used_at: toIso(session.lastUsedAt),
+    expires_at: toIso(session.expiresAt),
+    ip: session.ip,
+    user_agent: session.userAgent,
+    device: session.device,
+  };
+}
+
+export function describeEvent(event: StoredEvent) {
+  return {
+    id: event.id,
+    type: event.type,
+    at: toIso(event.at),
+    session_id: event.sessionId ?? null,
+    reason: event.reason ?? null,
+    ip: event.ip ?? null,
+    user_agent: event.userAgent ?? null,
+  };
+}

@@ -1,0 +1,50 @@
+/**
+ * A person's account as the rest of Latchkey knows it: everything that goes into claims and answers, and
+ * nothing that could log anybody in. Times are milliseconds since the epoch.
+ */
+export interface User {
+  /** UUIDv7. */
+  id: string;
+  /** The old system's integer id, or the next in sequence. */
+  legacyId: number;
+  email: string | null;
+  username: string | null;
+  /** E.164. */
+  phone: string | null;
+  firstName: string;
+  lastName: string;
+  /** Chosen by the user from `USER_TYPES`: never authorise by it. */
+  userType: string | null;
+  role: string;
+  isStaff: boolean;
+  isSuperuser: boolean;
+  isActive: boolean;
+  emailVerified: boolean;
+  phoneVerified: boolean;
+  dateJoined: number;
+  lastLogin: number | null;
+  /** Rises by one with every change of the account: of two snapshots the higher is the truth. */
+  version: number;
+  /** Rises when every older session must die (password, disabling): a session of a lower one is dead. */
+  authVersion: number;
+  /** Why `authVersion` last rose. */
+  authReason: EndReason | null;
+}
+
+/** Why a session ended. Callers see it as `reason`. */
+export const END_REASONS = [
+  'logout',
+  'logout_all',
+  'session_deleted',
+  'reuse',
+  'expired',
+  'password_change',
+  'password_reset',
+  'account_disabled',
+  'account_deleted',
+  'identity_verified',
+  'admin',
+  'unknown',
+] as const;
+
+export type EndReason = (typeof END_REASONS)[number];

@@ -1,0 +1,330 @@
+import { randomBytes } from 'node:crypto';
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { isAbsolute, join, resolve } from 'node:path';
+import ipaddr from 'ipaddr.js';
+import { LOCALES, type Locale } from './contract/messages.js';
+import type { Limit } from './tokens/state-store.js';
+
+/** The service's settings, read once from the environment, checked and frozen. Durations are seconds. */
+export interface Config {
+  readonly production: boolean;
+  readonly host: string;
+  readonly port: number;
+  readonly publicUrl: URL;
+  readonly databaseUrl: string | undefined;
+  readonly redisUrl: string | undefined;
+  readonly redisPrefix: string;
+  readonly dataDir: string;
+  /** No store outside this machine is configured. */
+  readonly embedded: boolean;
+  readonly migrate: boolean;
+  readonly jwt: {
+    readonly signingKey: string;
+    readonly algorithm: HmacAlgorithm;
+    readonly issuer: string;
+    readonly audience: string | undefined;
+    readonly leeway: number;
+    readonly userIdClaim: 'id' | 'legacy_id';
+  };
+  readonly accessLifetime: number;
+  readonly refreshLifetime: number;
+  readonly sessionMaxLifetime: number;
+  readonly corsOrigins: readonly string[];
+  /** Networks whose `X-Forwarded-For` is believed; none by default. */
+  readonly trustedProxies: readonly string[];
+  readonly limits: {
+    readonly login: Limit | undefined;
+    readonly loginIp: Limit | undefined;
+    readonly refresh: Limit | undefined;
+    readonly anon: Limit | undefined;
+    readonly user: Limit | undefined;
+  };
+  readonly defaultLocale: Locale;
+  readonly registration: 'open' | 'closed';
+  readonly defaultRole: string;
+  readonly userTypes: readonly string[];
+  readonly passwordBlocklist: boolean;
+  readonly logLevel: LogLevel;
+  /** What works but should not stay so; told at the start. */
+  readonly warnings: readonly string[];
+}
+
+export const HMAC_ALGORITHMS = ['HS256', 'HS384', 'HS512'] as const;
+export type HmacAlgorithm = (typeof HMAC_ALGORITHMS)[number];
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Every setting that is at fault. The message names the variables and never their values. */
+export class ConfigError extends Error {
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(`The settings cannot be used:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`);
+    this.name = 'ConfigError';
+    this.faults = faults;
+  }
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** RFC 7518 §3.2: a key of at least the hash's size; 32 bytes for HS256. */
+const MIN_KEY_BYTES = 32;
+
+/** Keys that stand in somebody's documentation, hence in every attacker's list. */
+const EXAMPLE_KEYS = /your[-_ ]|example|change[-_ ]?me|replace[-_ ]?me|django-insecure|placeholder|^(.)\1+$/i;
+
+/**
+ * Reads the settings. In embedded mode this makes the data directory and, once, a random signing key in it.
+ * @throws ConfigError naming every variable that cannot be used.
+ */
+export function loadConfig(env: Env = process.env): Config {
+  const read = createReader(env);
+  const production = env.NODE_ENV === 'production';
+
+  const databaseUrl = read.text('DATABASE_URL');
+  const redisUrl = read.text('REDIS_URL');
+  const embedded = databaseUrl === undefined && redisUrl === undefined;
+  if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl)) {
+    read.fault('DATABASE_URL must be a postgres:// URL; leave it out for the embedded database');
+  }
+  if (databaseUrl !== undefined && redisUrl === undefined) {
+    read.fault('DATABASE_URL needs REDIS_URL beside it: several servers cannot share state in a local file');
+  }
+  if (redisUrl !== undefined && !/^rediss?:\/\//.test(redisUrl)) {
+    read.fault('REDIS_URL must be a redis:// or rediss:// URL');
+  }
+  if (production && databaseUrl === undefined && read.text('LATCHKEY_ALLOW_EMBEDDED') !== '1') {
+    read.fault('DATABASE_URL and REDIS_URL are required in production (or set LATCHKEY_ALLOW_EMBEDDED=1)');
+  }
+
+  const port = read.integer('PORT', 8000, { min: 1, max: 65_535 });
+  const dataDir = readDataDir(read.text('LATCHKEY_DATA_DIR') ?? '.latchkey');
+  const accessLifetime = read.lifetime(
+    'ACCESS_TOKEN_LIFETIME_MINUTES',
+    60,
+    'JWT_ACCESS_TOKEN_LIFETIME',
+    15 * 60,
+  );
+  const refreshLifetime = read.lifetime(
+    'REFRESH_TOKEN_LIFETIME_DAYS',
+    86_400,
+    'JWT_REFRESH_TOKEN_LIFETIME',
+    7 * 86_400,
+  );
+  const sessionMaxLifetime = read.integer('SESSION_MAX_LIFETIME_DAYS', 90, { min: 1, max: 3650 }) * 86_400;
+  if (accessLifetime > refreshLifetime) {
+    read.fault('ACCESS_TOKEN_LIFETIME_MINUTES must not be longer than the refresh token lifetime');
+  }
+  if (refreshLifetime > sessionMaxLifetime) {
+    read.fault('REFRESH_TOKEN_LIFETIME_DAYS must not be longer than SESSION_MAX_LIFETIME_DAYS');
+  }
+  const login = read.limit('RATE_LIMIT_LOGIN', { max: 5, windowMs: 60_000 });
+  const loginIp = read.limit('RATE_LIMIT_LOGIN_IP', { max: 30, windowMs: 5 * 60_000 });
+
+  const config: Omit<Config, 'jwt' | 'warnings'> = {
+    production,
+    host: read.text('HOST') ?? '127.0.0.1',
+    port,
+    publicUrl: read.url('PUBLIC_URL', `http://localhost:${port}`),
+    databaseUrl,
+    redisUrl,
+    redisPrefix: read.text('REDIS_PREFIX') ?? 'latchkey:',
+    dataDir,
+    embedded,
+    migrate: read.flag('MIGRATE', true),
+    accessLifetime,
+    refreshLifetime,
+    sessionMaxLifetime,
+    corsOrigins: read.origins('CORS_ORIGINS'),
+    trustedProxies: read.networks('TRUST_PROXY'),
+    limits: {
+      login,
+      loginIp: login && loginIp,
+      refresh: read.limit('RATE_LIMIT_REFRESH', { max: 10, windowMs: 60_000 }),
+      anon: read.limit('RATE_LIMIT_ANON', { max: 100, windowMs: 3_600_000 }),
+      user: read.limit('RATE_LIMIT_USER', { max: 1000, windowMs: 3_600_000 }),
+    },
+    defaultLocale: read.oneOf('DEFAULT_LOCALE', LOCALES, 'en'),
+    registration: read.oneOf('REGISTRATION', ['open', 'closed'] as const, 'open'),
+    defaultRole: read.text('DEFAULT_ROLE') ?? 'viewer',
+    userTypes: read.list('USER_TYPES', ['individual', 'business']),
+    passwordBlocklist: read.flag('PASSWORD_BLOCKLIST', true),
+    logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
+  };
+  if (production && !config.passwordBlocklist) read.fault('PASSWORD_BLOCKLIST=off is refused in production');
+  if (/[{}]/.test(config.redisPrefix))
+    read.fault('REDIS_PREFIX must not contain braces: they mark the hash tag');
+
+  const jwt = {
+    algorithm: read.oneOf('JWT_ALGORITHM', HMAC_ALGORITHMS, 'HS256'),
+    issuer: read.text('JWT_ISSUER') ?? 'latchkey',
+    audience: read.text('JWT_AUDIENCE'),
+    leeway: read.integer('JWT_LEEWAY', 0, { min: 0, max: 300 }),
+    userIdClaim: read.oneOf('JWT_USER_ID', ['id', 'legacy_id'] as const, 'id'),
+  };
+  const givenKey = read.alias('JWT_SIGNING_KEY', 'JWT_SECRET_KEY');
+  const warnings = judgeKey(givenKey, { production, shared: redisUrl !== undefined }, read.fault);
+
+  if (read.faults.length > 0) throw new ConfigError(read.faults);
+  const signingKey = givenKey ?? loadOrMakeKey(dataDir);
+  return deepFreeze({ ...config, jwt: { ...jwt, signingKey }, warnings });
+}
+
+function judgeKey(
+  key: string | undefined,
+  { production, shared }: { production: boolean; shared: boolean },
+  fault: (text: string) => void,
+): string[] {
+  if (key === undefined) {
+    if (production) fault('JWT_SIGNING_KEY is required in production');
+    else if (shared)
+      fault('JWT_SIGNING_KEY is required with REDIS_URL: every server must sign with the same key');
+    return [];
+  }
+  const weakness =
+    Buffer.byteLength(key) < MIN_KEY_BYTES
+      ? `JWT_SIGNING_KEY is shorter than ${MIN_KEY_BYTES} bytes`
+      : EXAMPLE_KEYS.test(key)
+        ? 'JWT_SIGNING_KEY looks like an example out of documentation'
+        : undefined;
+  if (weakness === undefined) return [];
+  if (production) fault(weakness);
+  return [`${weakness}: anybody may guess it and sign tokens. Production refuses it.`];
+}
+
+/** The embedded mode's own key: made once, also when two processes start at the same moment. */
+function loadOrMakeKey(dataDir: string): string {
+  const path = join(dataDir, 'signing-key');
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  writeFileSync(draft, `${randomBytes(48).toString('base64url')}\n`, { mode: 0o600 });
+  try {
+    // A link appears whole or not at all, and never replaces another process's key.
+    linkSync(draft, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(draft);
+  }
+  return readFileSync(path, 'utf8').trim();
+}
+
+const readDataDir = (path: string): string => (isAbsolute(path) ? path : resolve(path));
+
+/** Reads single variables; what is wrong is collected, so that one start tells all of it. An empty one is unset. */
+function createReader(env: Env) {
+  const faults: string[] = [];
+  const fault = (text: string): void => {
+    faults.push(text);
+  };
+
+  const text = (name: string): string | undefined => env[name]?.trim() || undefined;
+
+  function parse<T>(name: string, fallback: T, what: string, parser: (raw: string) => T | undefined): T {
+    const raw = text(name);
+    if (raw === undefined) return fallback;
+    const value = parser(raw);
+    if (value === undefined) fault(`${name} must be ${what}`);
+    return value ?? fallback;
+  }
+
+  const integer = (name: string, fallback: number, { min, max }: { min: number; max: number }): number =>
+    parse(name, fallback, `a whole number from ${min} to ${max}`, (raw) => {
+      const value = Number(raw);
+      return /^\d+$/.test(raw) && value >= min && value <= max ? value : undefined;
+    });
+
+  const oneOf = <T extends string>(name: string, values: readonly T[], fallback: T): T =>
+    parse(name, fallback, `one of ${values.join(', ')}`, (raw) => values.find((value) => value === raw));
+
+  const flag = (name: string, fallback: boolean): boolean =>
+    parse(name, fallback, 'on or off', (raw) => ({ on: true, off: false })[raw]);
+
+  const list = (name: string, fallback: readonly string[]): readonly string[] =>
+    parse(name, fallback, 'a comma-separated list', (raw) => splitList(raw));
+
+  /** Two names of one setting; both may be set if they agree. */
+  function alias(name: string, other: string): string | undefined {
+    const [first, second] = [text(name), text(other)];
+    if (first !== undefined && second !== undefined && first !== second) {
+      fault(`${name} and ${other} contradict each other: set one of them`);
+    }
+    return first ?? second;
+  }
+
+  /** A lifetime in a unit of its own, or in seconds under another name. */
+  function lifetime(name: string, unit: number, inSeconds: string, fallback: number): number {
+    const max = 3650 * 86_400;
+    const first = integer(name, 0, { min: 1, max: max / unit }) * unit;
+    const second = integer(inSeconds, 0, { min: 1, max });
+    if (first && second && first !== second)
+      fault(`${name} and ${inSeconds} contradict each other: set one of them`);
+    return first || second || fallback;
+  }
+
+  function limit(name: string, fallback: Limit): Limit | undefined {
+    const form = 'N/[n]second|minute|hour|day, such as 5/minute, or off';
+    const value = parse<Limit | 'off'>(name, fallback, form, parseLimit);
+    return value === 'off' ? undefined : value;
+  }
+
+  const url = (name: string, fallback: string): URL =>
+    parse(name, new URL(fallback), 'an http:// or https:// URL', (raw) => {
+      const value = parseUrl(raw);
+      return value && /^https?:$/.test(value.protocol) && !value.username ? value : undefined;
+    });
+
+  const origins = (name: string): readonly string[] =>
+    parse(
+      name,
+      [],
+      'a comma-separated list of origins such as https://app.example.com, never * or null',
+      (raw) => {
+        const all = splitList(raw);
+        return all.every((origin) => origin !== 'null' && parseUrl(origin)?.origin === origin)
+          ? all
+          : undefined;
+      },
+    );
+
+  const networks = (name: string): readonly string[] =>
+    parse(name, [], 'none, or a comma-separated list of networks in CIDR notation', (raw) => {
+      if (raw === 'none') return [];
+      const all = splitList(raw);
+      return all.every((network) => ipaddr.isValid(network) || ipaddr.isValidCIDR(network)) ? all : undefined;
+    });
+
+  return { faults, fault, text, integer, oneOf, flag, list, alias, lifetime, limit, url, origins, networks };
+}
+
+const parseUrl = (raw: string): URL | undefined => (URL.canParse(raw) ? new URL(raw) : undefined);
+
+const splitList = (raw: string): string[] =>
+  raw
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+
+const UNIT_MS = { second: 1000, minute: 60_000, hour: 3_600_000, day: 86_400_000 } as const;
+
+function parseLimit(raw: string): Limit | 'off' | undefined {
+  if (raw === 'off') return 'off';
+  const match = /^([1-9]\d{0,8})\/(\d{0,4})(second|minute|hour|day)s?$/.exec(raw);
+  if (!match) return undefined;
+  const [, max, times, unit] = match;
+  const windowMs = (times ? Number(times) : 1) * UNIT_MS[unit as keyof typeof UNIT_MS];
+  return windowMs > 0 ? { max: Number(max), windowMs } : undefined;
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const inner of Object.values(value)) {
+    if (typeof inner === 'object' && inner !== null && !(inner instanceof URL)) deepFreeze(inner);
+  }
+  return Object.freeze(value);
+}

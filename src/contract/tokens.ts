@@ -1,0 +1,51 @@
+import { type Static, Type } from 'typebox';
+import { ref } from './ref.js';
+import { User } from './user.js';
+
+/** Far above any token that Latchkey signs; what is longer is not looked at. */
+export const MAX_TOKEN_LENGTH = 8192;
+
+export const Token = (description: string) =>
+  Type.String({ description, examples: ['eyJhbGciOiJIUzI1NiIsInR5cCI6…'] });
+
+const lifetimes = {
+  token_type: Type.Literal('Bearer'),
+  expires_in: Type.Integer({ description: 'Seconds until the access token expires.' }),
+  refresh_expires_in: Type.Integer({ description: 'Seconds until the refresh token expires.' }),
+};
+
+/** With `X-Auth-Transport: cookie` the refresh token is in the cookie `latchkey_refresh` instead. */
+export const Pair = Type.Object(
+  { access: Token('The access token.'), refresh: Type.Optional(Token('The refresh token.')), ...lifetimes },
+  { $id: 'Pair', additionalProperties: false },
+);
+
+export const PairWithUser = Type.Object(
+  { ...Pair.properties, user: ref(User) },
+  { $id: 'PairWithUser', additionalProperties: false },
+);
+
+export type PairDocument = Static<typeof Pair>;
+
+export const RefreshBody = Type.Object(
+  { refresh: Type.Optional(Token('Left out when the token comes by cookie.')) },
+  { additionalProperties: false },
+);
+
+export const VerifyBody = Type.Object({ token: Token('Of either kind.') }, { additionalProperties: false });
+
+export const Verified = Type.Object(
+  {
+    valid: Type.Literal(true),
+    token_type: Type.Enum(['access', 'refresh']),
+    user_id: Type.Union([Type.String(), Type.Integer()]),
+    session_id: Type.String(),
+    expires_at: Type.String({ format: 'date-time' }),
+  },
+  { additionalProperties: false },
+);
+
+export const Message = Type.Object({ message: Type.String() }, { additionalProperties: false });
+
+/** Routes that need no body take an empty object too, because some clients always send one. */
+export const EmptyBody = Type.Object({}, { additionalProperties: false });

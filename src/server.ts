@@ -1,0 +1,47 @@
+import type { FastifyInstance } from 'fastify';
+import { buildApp } from './app.js';
+import type { Config } from './config.js';
+import { databaseFile } from './stores/sql/database.js';
+
+/** Starts the service, says where it is, and stops it in good order on SIGINT and SIGTERM. */
+export async function serve(config: Config): Promise<FastifyInstance> {
+  const app = await buildApp(config);
+  for (const warning of config.warnings) app.log.warn(warning);
+  await app.listen({ host: config.host, port: config.port });
+  if (!config.production) process.stdout.write(describeService(config));
+
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      app.log.info({ signal }, 'stopping');
+      app.close().then(
+        () => process.exit(0),
+        () => process.exit(1),
+      );
+    });
+  }
+  return app;
+}
+
+function describeService(config: Config): string {
+  const url = config.publicUrl.origin;
+  const lines = [
+    '',
+    'Latchkey is ready.',
+    '',
+    `  API      ${url}/api/auth/`,
+    `  Docs     ${url}/docs`,
+    `  Health   ${url}/healthz`,
+    ...(config.databaseUrl === undefined
+      ? [`  Data     ${databaseFile(config.dataDir)}`]
+      : ['  Data     PostgreSQL (DATABASE_URL) and Redis (REDIS_URL)']),
+    ...(config.embedded
+      ? [
+          '',
+          '  Embedded mode: SQLite in that file, no Redis. For more than one server set DATABASE_URL and REDIS_URL.',
+        ]
+      : []),
+    '',
+    '',
+  ];
+  return lines.join('\n');
+}

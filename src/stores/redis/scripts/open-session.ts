@@ -1,0 +1,37 @@
+import { shared } from './shared.js';
+
+/**
+ * A new session, in the epoch that is in force at this moment. A user the store does not know gets the time as
+ * first epoch: higher than any that an emptied store may have held, so old sessions cannot come back to life.
+ *
+ * The snapshot comes along unless SQL was read before a change: a fence or a higher version says so.
+ */
+export const openSession = `${shared}
+local session, user, index = KEYS[1], KEYS[2], KEYS[3]
+if redis.call('EXISTS', session) == 1 then return 0 end
+local now, sid, ends_at = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[5])
+local ttl = ends_at * 1000 - now
+if ttl < 1000 then ttl = 1000 end
+
+local u = redis.call('HMGET', user, 'e', 'v', 'f', 'd')
+local epoch = u[1]
+if not epoch then
+  epoch = ARGV[1]
+  redis.call('HSET', user, 'e', epoch, 'g', epoch)
+end
+keep(user, ttl)
+
+redis.call('HSET', session, 'j', ARGV[3], 'i', ARGV[4], 'x', ARGV[5], 'm', ARGV[6], 'c', now, 'l', now,
+  'e', epoch, 'a', ARGV[7], 'ip', ARGV[8])
+for n = 0, 2 do
+  if ARGV[9 + n] ~= '' then redis.call('HSET', session, 'ua' .. n, ARGV[9 + n]) end
+end
+redis.call('PEXPIRE', session, ttl)
+
+redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
+redis.call('ZADD', index, ends_at * 1000, sid)
+keep(index, ttl)
+
+if ARGV[12] ~= '' and not u[4] and not fenced(u[3], now) then write_user(user, ARGV, 12, u[2]) end
+return 1
+`;

@@ -1,0 +1,95 @@
+import { LAST_USED_GRAIN_MS, RACE_WINDOW_MS } from '../../../tokens/state-store.js';
+import { USER_FIELDS } from '../../user-fields.js';
+
+/**
+ * Lua that several scripts share; each script is this text plus its own.
+ *
+ * A session hash: `j` the refresh jti in force, `p` the one before, `k` when it was rotated away (ms), `n` set
+ * once the successor has been used, `i`/`x` iat and exp of `j` (s), `c` created (ms), `m` the absolute end (s),
+ * `e` the user's epoch and `a` the auth version at login, `l` last used (ms), `ip`, `ua0`..`ua2`, `rc`/`rt` the
+ * refresh counter and the end of its window. An ended session holds only `end`, the reason.
+ *
+ * A user hash: `e` the epoch, `w` the reasons of its last rises (newest last), `g` the generation (rises with
+ * every fence and publication), `f` open fences as `id=deadline;`, `d` set once deleted, `rc`/`rt` the request
+ * counter, and the snapshot's fields. Of these `v`, the version, outlives the snapshot: it is the highest seen.
+ */
+export const shared = /* lua */ `
+local USER_FIELDS = {${USER_FIELDS.map((field) => `'${field}'`).join(',')}}
+local RACE_WINDOW = ${RACE_WINDOW_MS}
+local LAST_USED_GRAIN = ${LAST_USED_GRAIN_MS}
+
+-- Raises a key's life to at least ttl ms, with a day to spare so that the next rotations need not.
+local function keep(key, ttl)
+  if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, ttl + 86400000) end
+end
+
+-- Ends a session: what is left is the reason, for as long as its tokens would have lived.
+local function finish(key, index, sid, reason)
+  local ttl = redis.call('PTTL', key)
+  if ttl < 1000 then ttl = 1000 end
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'end', reason)
+  redis.call('PEXPIRE', key, ttl)
+  redis.call('ZREM', index, sid)
+end
+
+-- Why a session of an older epoch ended: one reason a rise, the newest eight are kept.
+local function epoch_reason(session_epoch, user_epoch, reasons)
+  local behind = tonumber(user_epoch) - tonumber(session_epoch)
+  local list = {}
+  for reason in string.gmatch(reasons or '', '[^,]+') do list[#list + 1] = reason end
+  return list[#list - behind + 1] or 'unknown'
+end
+
+local function raise_epoch(key, reason)
+  local epoch = redis.call('HGET', key, 'e')
+  if not epoch then return end
+  local reasons = redis.call('HGET', key, 'w')
+  reasons = reasons and (reasons .. ',' .. reason) or reason
+  local _, commas = string.gsub(reasons, ',', '')
+  if commas >= 8 then reasons = string.gsub(reasons, '^[^,]*,', '') end
+  redis.call('HSET', key, 'e', string.format('%.0f', tonumber(epoch) + 1), 'w', reasons)
+end
+
+-- Does a session stand? e and a are its own; u is the user's epoch, auth version and deletion mark.
+local function is_live(e, a, u)
+  return e and e == u[1] and tonumber(a) >= (tonumber(u[2]) or 0) and not u[3]
+end
+
+-- Is a change of the account under way? A fence whose deadline passed was left by one that died.
+local function fenced(fences, now)
+  for deadline in string.gmatch(fences or '', '=(%d+);') do
+    if tonumber(deadline) > now then return true end
+  end
+  return false
+end
+
+-- Counts in a window kept in two fields of a hash, unless it is spent. Returns allowed, count, end of window.
+local function count(key, current, ends, max, window, now)
+  current, ends = tonumber(current) or 0, tonumber(ends) or 0
+  if ends <= now then
+    ends = now + window
+    redis.call('HSET', key, 'rc', 1, 'rt', string.format('%.0f', ends))
+    return true, 1, ends
+  end
+  if current >= max then return false, current, ends end
+  redis.call('HINCRBY', key, 'rc', 1)
+  return true, current + 1, ends
+end
+
+-- Writes the snapshot unless a newer one has been seen.
+local function write_user(key, argv, from, seen)
+  if tonumber(argv[from]) < (tonumber(seen) or 0) then return end
+  local pairs_ = {}
+  for n = 1, #USER_FIELDS do
+    pairs_[2 * n - 1] = USER_FIELDS[n]
+    pairs_[2 * n] = argv[from + n - 1]
+  end
+  redis.call('HSET', key, unpack(pairs_))
+end
+
+local function append_fields(reply, fields, from)
+  for n = 1, #USER_FIELDS do reply[#reply + 1] = fields[from + n - 1] end
+  return reply
+end
+`;

@@ -1,0 +1,265 @@
+import type { EndReason } from '../../accounts/user.js';
+import { storeUnavailable } from '../../errors.js';
+import {
+  type CheckResult,
+  type CheckToken,
+  FENCE_MS,
+  type Limit,
+  type LimitState,
+  type Refusal,
+  type RotateResult,
+  type Stale,
+  type StateStore,
+} from '../../tokens/state-store.js';
+import { createKeys } from '../keys.js';
+import { decodeUser, encodeUser } from '../user-fields.js';
+import { connectRedis, defineScript, type RedisOptions } from './client.js';
+import * as checkTokenLua from './scripts/check-token.js';
+import * as endSessionLua from './scripts/end-session.js';
+import { hitLimits as hitLimitsLua } from './scripts/hit-limits.js';
+import { openSession as openSessionLua } from './scripts/open-session.js';
+import { rotate as rotateLua } from './scripts/rotate.js';
+import * as userLua from './scripts/user-snapshot.js';
+
+const scripts = {
+  openSession: defineScript(openSessionLua),
+  checkToken: defineScript(checkTokenLua.checkToken),
+  endAllSessions: defineScript(checkTokenLua.endAllSessions),
+  rotate: defineScript(rotateLua),
+  endSession: defineScript(endSessionLua.endSession),
+  listSessions: defineScript(endSessionLua.listSessions),
+  forgetSessions: defineScript(endSessionLua.forgetSessions),
+  fenceUser: defineScript(userLua.fenceUser),
+  publishUser: defineScript(userLua.publishUser),
+  cacheUser: defineScript(userLua.cacheUser),
+  hitLimits: defineScript(hitLimitsLua),
+};
+
+export interface RedisStateStoreOptions extends RedisOptions {
+  /** `REDIS_PREFIX`. */
+  prefix: string;
+}
+
+/** The production adapter: every method is one Lua script and one round trip. */
+export function createRedisStateStore(options: RedisStateStoreOptions): StateStore {
+  const redis = connectRedis(options);
+  const keys = createKeys(options.prefix);
+
+  return {
+    async openSession(s) {
+      await redis.run(
+        scripts.openSession,
+        [keys.session(s.userId, s.sessionId), keys.user(s.userId), keys.index(s.userId)],
+        [
+          s.now,
+          s.sessionId,
+          s.jti,
+          s.issuedAtSeconds,
+          s.expiresAtSeconds,
+          s.endsAtSeconds,
+          s.authVersion,
+          s.ip,
+          // Values of up to 64 bytes keep the hash a listpack, at a third of a hash table's memory.
+          ...slicePieces(s.userAgent, 64, 3),
+          ...(s.user ? encodeUser(s.user) : ['']),
+        ],
+      );
+    },
+
+    async checkToken(token) {
+      const reply = await redis.run(
+        scripts.checkToken,
+        [
+          keys.session(token.userId, token.sessionId),
+          keys.user(token.userId),
+          keys.blacklisted(token.userId, token.jti),
+        ],
+        checkArguments(token),
+      );
+      return readCheck(reply as string[], token);
+    },
+
+    async rotate(r) {
+      const { next } = r;
+      const reply = (await redis.run(
+        scripts.rotate,
+        [
+          keys.session(r.userId, r.sessionId),
+          keys.user(r.userId),
+          keys.blacklisted(r.userId, r.jti),
+          keys.index(r.userId),
+        ],
+        [
+          r.now,
+          r.sessionId,
+          r.jti,
+          r.issuedAtSeconds,
+          next.jti,
+          next.issuedAtSeconds,
+          next.expiresAtSeconds,
+          r.ip,
+          ...limitArguments(r.limit),
+          ...(r.vouched ? [r.vouched.generation, ...encodeUser(r.vouched.user)] : ['']),
+        ],
+      )) as string[];
+      return readRotate(reply, r);
+    },
+
+    async endSession({ userId, sessionId, reason }) {
+      const live = await redis.run(
+        scripts.endSession,
+        [keys.session(userId, sessionId), keys.user(userId), keys.index(userId)],
+        [sessionId, reason],
+      );
+      return live === 1;
+    },
+
+    async endAllSessions({ userId, reason, caller, now }) {
+      const reply = (await redis.run(
+        scripts.endAllSessions,
+        caller
+          ? [keys.user(userId), keys.session(userId, caller.sessionId), keys.blacklisted(userId, caller.jti)]
+          : [keys.user(userId)],
+        [now, reason, ...(caller ? checkArguments(caller) : [])],
+      )) as string[];
+      if (reply[0] === 'done') return { status: 'done' };
+      return readRefusal(reply, { userId, limit: caller?.limit, now });
+    },
+
+    async listSessions({ userId, now }) {
+      const reply = (await redis.run(
+        scripts.listSessions,
+        [keys.user(userId), keys.index(userId)],
+        [now, keys.session(userId, '')],
+      )) as string[][];
+      return reply
+        .map(([id, createdAt, lastUsedAt, expiresAt, ip, userAgent]) => ({
+          id: id as string,
+          createdAt: Number(createdAt),
+          lastUsedAt: Number(lastUsedAt),
+          expiresAt: Number(expiresAt) * 1000,
+          ip: ip as string,
+          userAgent: userAgent as string,
+        }))
+        .sort((a, b) => b.createdAt - a.createdAt);
+    },
+
+    async forgetSessions({ userId }) {
+      await redis.run(scripts.forgetSessions, [keys.index(userId)], [keys.session(userId, '')]);
+    },
+
+    async revokeToken({ userId, jti, expiresAt, now }) {
+      if (expiresAt > now)
+        await redis.set(keys.blacklisted(userId, jti), '1', Math.max(1000, expiresAt - now));
+    },
+
+    async fenceUser({ userId, fenceId, now }) {
+      await redis.run(scripts.fenceUser, [keys.user(userId)], [now, fenceId, now + FENCE_MS]);
+    },
+
+    async publishUser({ userId, fenceId, user, endSessions }) {
+      await redis.run(
+        scripts.publishUser,
+        [keys.user(userId)],
+        [fenceId, endSessions ?? '', ...(user ? ['0', ...encodeUser(user)] : ['1'])],
+      );
+    },
+
+    async cacheUser({ user, generation, now }) {
+      await redis.run(scripts.cacheUser, [keys.user(user.id)], [now, generation, ...encodeUser(user)]);
+    },
+
+    async hitLimits({ slot, rules }) {
+      const reply = (await redis.run(
+        scripts.hitLimits,
+        rules.map((rule) => keys.limit(slot, rule.name)),
+        rules.flatMap((rule) => [rule.max, rule.windowMs]),
+      )) as number[];
+      const [allowed, rule, current, resetMs] = reply as [number, number, number, number];
+      const { max } = rules[rule - 1] as Limit;
+      return { allowed: allowed === 1, limit: { max, remaining: Math.max(0, max - current), resetMs } };
+    },
+
+    ping: () => redis.ping(),
+    close: () => redis.close(),
+  };
+}
+
+const limitArguments = (limit: Limit | undefined): (string | number)[] =>
+  limit ? [limit.max, limit.windowMs] : ['', ''];
+
+const checkArguments = (token: CheckToken): (string | number)[] => [
+  token.now,
+  token.jti,
+  token.type,
+  ...limitArguments(token.limit),
+];
+
+type Asked = { userId: string; limit?: Limit | undefined; now: number };
+
+function readCheck(reply: string[], asked: Asked): CheckResult {
+  const status = reply[0];
+  switch (status) {
+    case 'ok':
+      return { status, user: decodeUser(asked.userId, reply, 3), limit: readLimit(reply, asked) };
+    default:
+      return readRefusal(reply, asked);
+  }
+}
+
+function readRotate(reply: string[], asked: Asked): RotateResult {
+  const status = reply[0];
+  switch (status) {
+    case 'rotated':
+    case 'repeated':
+      return {
+        status,
+        limit: readLimit(reply, asked),
+        jti: reply[3] as string,
+        issuedAtSeconds: Number(reply[4]),
+        expiresAtSeconds: Number(reply[5]),
+        lastIp: reply[6] as string,
+        user: decodeUser(asked.userId, reply, 7),
+      };
+    case 'reused':
+      return { status };
+    default:
+      return readRefusal(reply, asked);
+  }
+}
+
+function readRefusal(reply: string[], asked: Asked): Refusal | Stale {
+  const status = reply[0];
+  switch (status) {
+    case 'gone':
+    case 'revoked':
+      return { status };
+    case 'ended':
+      return { status, reason: reply[1] as EndReason };
+    case 'limited':
+      return { status, limit: readLimit(reply, asked) as LimitState };
+    case 'stale':
+      return {
+        status,
+        limit: readLimit(reply, asked),
+        generation: reply[3] as string,
+        authVersion: Number(reply[4]),
+      };
+    default:
+      throw storeUnavailable(new Error(`the state script answered ${String(status)}`));
+  }
+}
+
+/** The counter and the end of its window, after the status; empty where nothing was counted. */
+function readLimit(reply: string[], { limit, now }: Asked): LimitState | undefined {
+  if (!limit || reply[1] === '') return undefined;
+  return {
+    max: limit.max,
+    remaining: Math.max(0, limit.max - Number(reply[1])),
+    resetMs: Math.max(0, Number(reply[2]) - now),
+  };
+}
+
+/** Cuts an ASCII text into pieces; what is left over is dropped. */
+const slicePieces = (text: string, size: number, pieces: number): string[] =>
+  Array.from({ length: pieces }, (_, n) => text.slice(n * size, (n + 1) * size));

@@ -1,0 +1,31 @@
+import { type Kysely, type Migration, type MigrationResult, Migrator } from 'kysely';
+import type { Dialect } from './database.js';
+import { accounts } from './migrations/0001-accounts.js';
+import { embeddedState } from './migrations/0002-embedded-state.js';
+import type { Schema } from './schema.js';
+
+/** In order, for ever: a migration that has been released is never edited, only followed by another. */
+const migrations = (dialect: Dialect): Record<string, Migration> => ({
+  '0001-accounts': accounts(dialect),
+  '0002-embedded-state': embeddedState(dialect),
+});
+
+/**
+ * Brings the database to the newest schema, forward only. Processes that start together take turns: PostgreSQL
+ * by an advisory lock, SQLite by its write lock.
+ *
+ * @returns the names of the migrations that ran now.
+ */
+export async function migrateToLatest(db: Kysely<Schema>, dialect: Dialect): Promise<string[]> {
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations(dialect) } });
+  const { error, results = [] } = await migrator.migrateToLatest();
+  if (error) throw error;
+  return results.filter((r: MigrationResult) => r.status === 'Success').map((r) => r.migrationName);
+}
+
+/** The migrations that have not run yet. */
+export async function pendingMigrations(db: Kysely<Schema>, dialect: Dialect): Promise<string[]> {
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations(dialect) } });
+  const all = await migrator.getMigrations();
+  return all.filter((migration) => migration.executedAt === undefined).map((migration) => migration.name);
+}

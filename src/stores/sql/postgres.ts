@@ -1,0 +1,62 @@
+import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
+import pg from 'pg';
+import type { Schema } from './schema.js';
+
+/** A statement or a connection that takes longer is a store that is away. */
+const TIMEOUT_MS = 1000;
+const POOL_SIZE = 10;
+
+/** bigint columns hold milliseconds and row numbers: far below 2^53. */
+const INT8_OID = 20;
+
+export function openPostgres(url: string, onError: (error: Error) => void): Kysely<Schema> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: POOL_SIZE,
+    connectionTimeoutMillis: TIMEOUT_MS,
+    query_timeout: TIMEOUT_MS,
+    // The server stops too: nothing of an abandoned request may commit much later, when its fence has gone.
+    statement_timeout: 5 * TIMEOUT_MS,
+    idle_in_transaction_session_timeout: 5 * TIMEOUT_MS,
+    types: {
+      getTypeParser: (oid, format) => (oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format)),
+    } as pg.CustomTypesConfig,
+  });
+  // An idle connection that dies must not take the process with it (node-postgres, Pool 'error').
+  pool.on('error', onError);
+  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool: discardBroken(pool) }) });
+}
+
+/** For migrations: one connection that may take its time. */
+export function openPostgresForMigrations(url: string): Kysely<Schema> {
+  return new Kysely<Schema>({
+    dialect: new PostgresDialect({
+      pool: new pg.Pool({ connectionString: url, max: 1, connectionTimeoutMillis: 5000 }),
+    }),
+  });
+}
+
+/**
+ * A client whose query timed out still waits for that answer, and whoever gets it next would wait behind it.
+ * Any failure that is not PostgreSQL's own word about a statement therefore ends the connection.
+ */
+function discardBroken(pool: pg.Pool): PostgresPool {
+  return {
+    async connect(): Promise<PostgresPoolClient> {
+      const client = await pool.connect();
+      let broken = false;
+      return {
+        async query(...args: unknown[]) {
+          try {
+            return await (client.query as (...args: unknown[]) => Promise<never>)(...args);
+          } catch (error) {
+            if (!(error instanceof pg.DatabaseError)) broken = true;
+            throw error;
+          }
+        },
+        release: () => client.release(broken),
+      } as unknown as PostgresPoolClient;
+    },
+    end: () => pool.end(),
+  };
+}

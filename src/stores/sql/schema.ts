@@ -1,0 +1,58 @@
+import type { Generated } from 'kysely';
+
+/**
+ * The tables, as both dialects hold them. Times are bigint milliseconds since the epoch and flags are 0 or 1:
+ * PostgreSQL and SQLite then read, write and index them alike.
+ */
+export interface Schema {
+  users: UsersTable;
+  roles: RolesTable;
+  events: EventsTable;
+}
+
+export interface UsersTable {
+  /** The old integer id; the database numbers new rows. */
+  legacy_id: Generated<number>;
+  /** UUIDv7. */
+  id: string;
+  email: string | null;
+  /** What makes an address unique: NFKC, lower case. */
+  email_key: string | null;
+  username: string | null;
+  username_key: string | null;
+  /** E.164. */
+  phone: string | null;
+  password_hash: string | null;
+  first_name: string;
+  last_name: string;
+  user_type: string | null;
+  role: string;
+  is_staff: number;
+  is_superuser: number;
+  is_active: number;
+  email_verified: number;
+  phone_verified: number;
+  date_joined: number;
+  last_login: number | null;
+  version: number;
+  auth_version: number;
+  auth_reason: string | null;
+}
+
+export interface RolesTable {
+  name: string;
+  /** A JSON array of permission names. */
+  permissions: string;
+  description: string;
+}
+
+export interface EventsTable {
+  id: Generated<number>;
+  at: number;
+  type: string;
+  user_id: string | null;
+  session_id: string | null;
+  reason: string | null;
+  ip: string | null;
+  user_agent: string | null;
+}

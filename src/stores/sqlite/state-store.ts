@@ -1,0 +1,58 @@
+import type { Clock } from '../../lib/clock.js';
+import type { StateStore } from '../../tokens/state-store.js';
+import { createKeys } from '../keys.js';
+import { run } from '../sql/errors.js';
+import type { SqliteHandle } from '../sql/sqlite.js';
+import { createStateTable, type Rows, type StateTable } from './rows.js';
+import { checkToken, endAllSessions } from './transitions/check-token.js';
+import { endSession, forgetSessions, listSessions } from './transitions/end-session.js';
+import { hitLimits } from './transitions/hit-limits.js';
+import { openSession } from './transitions/open-session.js';
+import { rotate } from './transitions/rotate.js';
+import { cacheUser, fenceUser, publishUser } from './transitions/user-snapshot.js';
+
+export interface SqliteStateStoreOptions {
+  /** The embedded database, migrated; whoever opened it closes it. */
+  sqlite: SqliteHandle;
+  now?: Clock;
+}
+
+/** The embedded adapter: every method is one immediate transaction, so several processes may share the file. */
+export function createSqliteStateStore({ sqlite, now = Date.now }: SqliteStateStoreOptions): StateStore {
+  const keys = createKeys('');
+  let table: StateTable | undefined;
+
+  const transact = <T>(at: number, transition: (rows: Rows) => T): Promise<T> =>
+    run(() =>
+      sqlite.exclusive((db) => {
+        table ??= createStateTable(db);
+        return table.transact(at, transition);
+      }),
+    );
+
+  return {
+    openSession: (input) => transact(input.now, (rows) => openSession(rows, keys, input)),
+    checkToken: (input) => transact(input.now, (rows) => checkToken(rows, keys, input)),
+    rotate: (input) => transact(input.now, (rows) => rotate(rows, keys, input)),
+    endSession: (input) => transact(now(), (rows) => endSession(rows, keys, input)),
+    endAllSessions: (input) => transact(input.now, (rows) => endAllSessions(rows, keys, input)),
+    listSessions: (input) => transact(input.now, (rows) => listSessions(rows, keys, input.userId)),
+    forgetSessions: (input) => transact(now(), (rows) => forgetSessions(rows, keys, input.userId)),
+
+    revokeToken: (input) =>
+      transact(input.now, (rows) => {
+        if (input.expiresAt <= input.now) return;
+        const row = rows.load<1>(keys.blacklisted(input.userId, input.jti));
+        row.value = 1;
+        row.expiresAt = Math.max(input.expiresAt, input.now + 1000);
+      }),
+
+    fenceUser: (input) => transact(input.now, (rows) => fenceUser(rows, keys, input)),
+    publishUser: (input) => transact(input.now, (rows) => publishUser(rows, keys, input)),
+    cacheUser: (input) => transact(input.now, (rows) => cacheUser(rows, keys, input)),
+    hitLimits: (input) => transact(input.now, (rows) => hitLimits(rows, keys, input)),
+
+    ping: () => transact(now(), () => undefined),
+    close: async () => undefined,
+  };
+}

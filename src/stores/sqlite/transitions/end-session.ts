@@ -1,0 +1,39 @@
+import type { EndReason } from '../../../accounts/user.js';
+import type { SessionRecord } from '../../../tokens/state-store.js';
+import type { Keys } from '../../keys.js';
+import type { Rows } from '../rows.js';
+import { finish, isLive, type SessionHash, type UserHash } from './shared.js';
+
+export interface EndSession {
+  userId: string;
+  sessionId: string;
+  reason: EndReason;
+}
+
+export function endSession(rows: Rows, keys: Keys, { userId, sessionId, reason }: EndSession): boolean {
+  const session = rows.load<SessionHash>(keys.session(userId, sessionId));
+  const s = session.value;
+  if (!s || 'end' in s || !isLive(s, rows.load<UserHash>(keys.user(userId)).value)) return false;
+  finish(session, reason);
+  return true;
+}
+
+/** The keys of a user's sessions lie side by side: no index is needed here. */
+export function listSessions(rows: Rows, keys: Keys, userId: string): SessionRecord[] {
+  const u = rows.load<UserHash>(keys.user(userId)).value;
+  return rows
+    .scan<SessionHash>(keys.session(userId, ''))
+    .flatMap(({ rest: id, value: s }) => {
+      if ('end' in s || !isLive(s, u)) return [];
+      return { id, createdAt: s.c, lastUsedAt: s.l, expiresAt: s.x * 1000, ip: s.ip, userAgent: s.ua };
+    })
+    .sort((a, b) => b.createdAt - a.createdAt);
+}
+
+/** Deletes a user's sessions. What says why one ended stays, as in Redis: it tells of no device or address. */
+export function forgetSessions(rows: Rows, keys: Keys, userId: string): void {
+  for (const { rest: sessionId } of rows.scan<SessionHash>(keys.session(userId, ''))) {
+    const session = rows.load<SessionHash>(keys.session(userId, sessionId));
+    if (session.value && !('end' in session.value)) session.value = undefined;
+  }
+}

@@ -1,0 +1,33 @@
+import type { OpenSession } from '../../../tokens/state-store.js';
+import type { Keys } from '../../keys.js';
+import type { Rows } from '../rows.js';
+import { isFenced, keep, newUser, type SessionHash, type UserHash, writeUser } from './shared.js';
+
+/** As much of a user agent as Redis keeps. */
+const USER_AGENT_LENGTH = 192;
+
+export function openSession(rows: Rows, keys: Keys, o: OpenSession): void {
+  const { now } = rows;
+  const session = rows.load<SessionHash>(keys.session(o.userId, o.sessionId));
+  if (session.value) return;
+
+  session.expiresAt = Math.max(o.expiresAtSeconds * 1000, now + 1000);
+  const user = rows.load<UserHash>(keys.user(o.userId));
+  user.value ??= newUser(now);
+  const u = user.value;
+  keep(user, session.expiresAt);
+
+  session.value = {
+    j: o.jti,
+    i: o.issuedAtSeconds,
+    x: o.expiresAtSeconds,
+    m: o.endsAtSeconds,
+    c: now,
+    l: now,
+    e: u.e,
+    a: o.authVersion,
+    ip: o.ip,
+    ua: o.userAgent.slice(0, USER_AGENT_LENGTH),
+  };
+  if (o.user && !u.d && !isFenced(u, now)) writeUser(u, o.user);
+}

@@ -1,0 +1,373 @@
+import type { EndReason, User } from '../accounts/user.js';
+import type { EventRecorder } from '../audit/events.js';
+import { AuthError } from '../errors.js';
+import { type Clock, toSeconds } from '../lib/clock.js';
+import { describeDevice } from '../lib/device.js';
+import { newTokenId } from '../lib/ids.js';
+import {
+  buildAccessClaims,
+  buildRefreshClaims,
+  type ClaimRules,
+  type Issue,
+  readClaims,
+  type TokenClaims,
+  type TokenCodec,
+} from './claims.js';
+import type { TokenPolicy } from './policy.js';
+import type { Limit, LimitState, Refusal, Rotate, RotateResult, Stale, StateStore } from './state-store.js';
+
+/** Who is asking: where from and with what. */
+export interface Client {
+  ip: string;
+  userAgent: string;
+}
+
+/** What a login, a registration and a refresh hand out. Lifetimes are the seconds left. */
+export interface TokenPair {
+  access: string;
+  refresh: string;
+  expiresIn: number;
+  refreshExpiresIn: number;
+  /** When the access token expires, in seconds since the epoch. */
+  accessExpiresAt: number;
+}
+
+/** A caller who has been recognised. */
+export interface Authenticated {
+  user: User;
+  permissions: readonly string[];
+  claims: TokenClaims;
+  /** The user's request budget after this request. */
+  limit: LimitState | undefined;
+}
+
+export interface Session {
+  id: string;
+  current: boolean;
+  createdAt: number;
+  lastUsedAt: number;
+  expiresAt: number;
+  ip: string;
+  userAgent: string;
+  device: string;
+}
+
+export interface SessionServiceNeeds {
+  store: StateStore;
+  codec: TokenCodec;
+  rules: ClaimRules;
+  policy: TokenPolicy;
+  events: EventRecorder;
+  now: Clock;
+  /** Reads the account from SQL; asked only when its snapshot is fenced or missing. */
+  findUser(id: string): Promise<User | undefined>;
+  /** What the user's role allows; cached, so it costs no SQL. */
+  permissionsOf(user: User): Promise<readonly string[]>;
+  /** Adds claims to access tokens; cannot overwrite registered ones. */
+  customClaims?: ((user: User) => Promise<Record<string, unknown>>) | undefined;
+}
+
+export type SessionService = ReturnType<typeof createSessionService>;
+
+/** How often a refresh may find the account changed under its hands before it gives up. */
+const MAX_STALE_TURNS = 3;
+
+/**
+ * Sessions and their tokens: opening, checking, rotating, ending. All verdicts are the state store's; this
+ * service signs, verifies and says in the contract's codes what the store found.
+ */
+export function createSessionService(needs: SessionServiceNeeds) {
+  const { store, codec, rules, policy, events, now } = needs;
+
+  /** Opens a session and signs its first pair. */
+  async function open(user: User, client: Client): Promise<{ pair: TokenPair; sessionId: string }> {
+    const { sign, sessionId } = await prepare(user, client, user);
+    return { pair: await sign(user), sessionId };
+  }
+
+  /**
+   * Opens a session whose pair is signed later: for an account that is not committed yet, and of which the
+   * store therefore gets no snapshot.
+   */
+  async function prepare(
+    { id: userId, authVersion }: Pick<User, 'id' | 'authVersion'>,
+    client: Client,
+    snapshot?: User,
+  ): Promise<{ sessionId: string; sign(user: User): Promise<TokenPair> }> {
+    const time = now();
+    const issuedAt = toSeconds(time);
+    const endsAt = issuedAt + policy.sessionMaxLifetime;
+    const sessionId = newTokenId();
+    const jti = newTokenId();
+    const expiresAt = Math.min(issuedAt + policy.refreshLifetime, endsAt);
+    await store.openSession({
+      userId,
+      authVersion,
+      sessionId,
+      jti,
+      issuedAtSeconds: issuedAt,
+      expiresAtSeconds: expiresAt,
+      endsAtSeconds: endsAt,
+      ip: client.ip,
+      userAgent: client.userAgent,
+      user: snapshot,
+      now: time,
+    });
+    return { sessionId, sign: (user) => signPair({ user, sessionId, jti, issuedAt, expiresAt }, issuedAt) };
+  }
+
+  /**
+   * Signs the refresh token of `issue`, and a fresh access token that shares the first digits of its jti: by
+   * them the store knows, when it is used, that this very pair arrived.
+   */
+  async function signPair(issue: Issue, nowSeconds: number): Promise<TokenPair> {
+    const permissions = await needs.permissionsOf(issue.user);
+    const custom = await needs.customClaims?.(issue.user);
+    const accessExpiresAt = Math.min(nowSeconds + policy.accessLifetime, issue.expiresAt);
+    const access: Issue = {
+      ...issue,
+      jti: issue.jti.slice(0, 12) + newTokenId().slice(12),
+      issuedAt: nowSeconds,
+      expiresAt: accessExpiresAt,
+    };
+    return {
+      access: codec.sign('access', buildAccessClaims(access, rules, permissions, custom)),
+      refresh: codec.sign('refresh', buildRefreshClaims(issue, rules)),
+      expiresIn: accessExpiresAt - nowSeconds,
+      refreshExpiresIn: issue.expiresAt - nowSeconds,
+      accessExpiresAt,
+    };
+  }
+
+  /** Signature and claims; expiry unless `allowExpired`. Throws `token_invalid` or `token_expired`. */
+  function readToken(token: string, { allowExpired = false } = {}): TokenClaims {
+    const nowSeconds = toSeconds(now());
+    const claims = readClaims(codec.verifySignature(token), rules, nowSeconds);
+    if (!allowExpired && claims.expiresAt + rules.leeway <= nowSeconds) throw new AuthError('token_expired');
+    return claims;
+  }
+
+  function readTokenOf(
+    type: 'access' | 'refresh',
+    token: string,
+    options?: { allowExpired?: boolean },
+  ): TokenClaims {
+    const claims = readToken(token, options);
+    if (claims.tokenType !== type) throw new AuthError('token_invalid', { why: 'token_type' });
+    return claims;
+  }
+
+  /**
+   * Recognises the bearer of an access token: one round trip, and no SQL unless the account just changed.
+   * @throws token_invalid, token_expired, token_revoked, rate_limited, store_unavailable
+   */
+  async function authenticate(token: string): Promise<Authenticated> {
+    const claims = readTokenOf('access', token);
+    const { user, limit } = await check(claims, policy.userLimit);
+    return { user, permissions: await needs.permissionsOf(user), claims, limit };
+  }
+
+  async function check(
+    claims: TokenClaims,
+    limit: Limit | undefined,
+  ): Promise<{ user: User; limit: LimitState | undefined }> {
+    const { userId, sessionId, jti, tokenType: type } = claims;
+    const found = await store.checkToken({ userId, sessionId, jti, type, limit, now: now() });
+    if (found.status === 'ok') return { user: requireActive(found.user, type), limit: found.limit };
+    if (found.status !== 'stale') throw refusal(found, type);
+    return { user: await vouch(found, claims), limit: found.limit };
+  }
+
+  /** Decides by SQL what a fenced or missing snapshot could not, and puts the snapshot back if it may. */
+  async function vouch(stale: Stale, claims: TokenClaims): Promise<User> {
+    const user = await needs.findUser(claims.userId);
+    if (!user) throw refusal({ status: 'ended', reason: 'account_deleted' }, claims.tokenType);
+    if (user.authVersion !== stale.authVersion) {
+      throw refusal({ status: 'ended', reason: user.authReason ?? 'unknown' }, claims.tokenType);
+    }
+    requireActive(user, claims.tokenType);
+    await store.cacheUser({ user, generation: stale.generation, now: now() });
+    return user;
+  }
+
+  function requireActive(user: User, type: 'access' | 'refresh'): User {
+    if (!user.isActive) throw refusal({ status: 'ended', reason: 'account_disabled' }, type);
+    return user;
+  }
+
+  /**
+   * Trades a refresh token for its successor. However many ask with one token, one successor exists.
+   * @throws token_invalid, token_expired, token_revoked, token_reused, session_ended, rate_limited, store_unavailable
+   */
+  async function refresh(
+    token: string,
+    client: Client,
+  ): Promise<{ pair: TokenPair; limit: LimitState | undefined }> {
+    const claims = readTokenOf('refresh', token);
+    const time = now();
+    const nowSeconds = toSeconds(time);
+    const result = await rotate({
+      userId: claims.userId,
+      sessionId: claims.sessionId,
+      jti: claims.jti,
+      issuedAtSeconds: claims.issuedAt,
+      next: {
+        jti: newTokenId(),
+        issuedAtSeconds: nowSeconds,
+        expiresAtSeconds: nowSeconds + policy.refreshLifetime,
+      },
+      ip: client.ip,
+      limit: policy.refreshLimit,
+      now: time,
+    });
+
+    if (result.status === 'reused') {
+      await events.store({
+        type: 'token_reused',
+        userId: claims.userId,
+        sessionId: claims.sessionId,
+        reason: 'reuse',
+        client,
+      });
+      throw new AuthError('token_reused', { reason: 'reuse' });
+    }
+    if (!('jti' in result)) throw refusal(result, 'refresh');
+    requireActive(result.user, 'refresh');
+
+    const repeatedElsewhere = result.status === 'repeated' && result.lastIp !== client.ip;
+    events.record({
+      type: repeatedElsewhere ? 'token_replayed' : 'token_refreshed',
+      userId: claims.userId,
+      sessionId: claims.sessionId,
+      client,
+    });
+    const issue: Issue = {
+      user: result.user,
+      sessionId: claims.sessionId,
+      jti: result.jti,
+      issuedAt: result.issuedAtSeconds,
+      expiresAt: result.expiresAtSeconds,
+    };
+    return { pair: await signPair(issue, nowSeconds), limit: result.limit };
+  }
+
+  async function rotate(input: Rotate): Promise<Exclude<RotateResult, Stale>> {
+    let vouched: Rotate['vouched'];
+    for (let turn = 0; turn <= MAX_STALE_TURNS; turn++) {
+      const result = await store.rotate({ ...input, vouched });
+      if (result.status !== 'stale') return result;
+      const user = await needs.findUser(input.userId);
+      if (!user) return { status: 'ended', reason: 'account_deleted' };
+      vouched = { user, generation: result.generation };
+    }
+    throw new AuthError('store_unavailable', { retryAfter: 1, why: 'the account keeps changing' });
+  }
+
+  /**
+   * Says whether a token of either kind is good now, as introspection does; it is not counted against its user.
+   * @throws token_invalid, token_expired, token_revoked, session_ended, store_unavailable
+   */
+  async function verify(token: string): Promise<TokenClaims> {
+    const claims = readToken(token);
+    await check(claims, undefined);
+    return claims;
+  }
+
+  /**
+   * Ends the sessions that the tokens name, expired ones too. All tokens are read before anything happens.
+   * @throws token_missing, token_invalid, store_unavailable
+   */
+  async function logout(
+    tokens: { access?: string | undefined; refresh?: string | undefined },
+    client: Client,
+  ): Promise<void> {
+    const named: TokenClaims[] = [];
+    if (tokens.access !== undefined) named.push(readTokenOf('access', tokens.access, { allowExpired: true }));
+    if (tokens.refresh !== undefined)
+      named.push(readTokenOf('refresh', tokens.refresh, { allowExpired: true }));
+    if (named.length === 0) throw new AuthError('token_missing');
+
+    const sessions = new Map(named.map(({ userId, sessionId }) => [sessionId, userId]));
+    await Promise.all(
+      Array.from(sessions, async ([sessionId, userId]) => {
+        const wasLive = await store.endSession({ userId, sessionId, reason: 'logout' });
+        if (wasLive) events.record({ type: 'logout', userId, sessionId, reason: 'logout', client });
+      }),
+    );
+  }
+
+  /**
+   * Ends every session of the bearer, this one included, in one trip.
+   * @throws token_invalid, token_expired, token_revoked, rate_limited, store_unavailable
+   */
+  async function logoutAll(token: string, client: Client): Promise<TokenClaims> {
+    const claims = readTokenOf('access', token);
+    const { userId, sessionId, jti } = claims;
+    const reason: EndReason = 'logout_all';
+    const time = now();
+    const caller = { userId, sessionId, jti, type: 'access', limit: policy.userLimit, now: time } as const;
+    const found = await store.endAllSessions({ userId, reason, caller, now: time });
+    if (found.status === 'stale') {
+      await vouch(found, claims);
+      await store.endAllSessions({ userId, reason, now: time });
+    } else if (found.status !== 'done') {
+      throw refusal(found, 'access');
+    }
+    events.record({ type: 'logout_all', userId, sessionId, reason, client });
+    return claims;
+  }
+
+  async function list(userId: string, currentSessionId: string | undefined): Promise<Session[]> {
+    const records = await store.listSessions({ userId, now: now() });
+    return records.map((record) => ({
+      ...record,
+      current: record.id === currentSessionId,
+      device: describeDevice(record.userAgent),
+    }));
+  }
+
+  /** Ends one of the user's own sessions. @throws not_found */
+  async function endOne(userId: string, sessionId: string, client: Client): Promise<void> {
+    const wasLive = await store.endSession({ userId, sessionId, reason: 'session_deleted' });
+    if (!wasLive) throw new AuthError('not_found');
+    events.record({ type: 'session_deleted', userId, sessionId, reason: 'session_deleted', client });
+  }
+
+  /** Takes back a session that was opened for an account which then could not be made. */
+  async function discard(userId: string, sessionId: string): Promise<void> {
+    await store.endSession({ userId, sessionId, reason: 'unknown' });
+  }
+
+  return {
+    open,
+    prepare,
+    discard,
+    readToken,
+    authenticate,
+    refresh,
+    verify,
+    logout,
+    logoutAll,
+    list,
+    endOne,
+    permissionsOf: needs.permissionsOf,
+  };
+}
+
+/** What the store found, in the contract's words: the holder of an ended session's refresh token learns why. */
+function refusal(found: Refusal, type: 'access' | 'refresh'): AuthError {
+  switch (found.status) {
+    case 'limited':
+      return new AuthError('rate_limited', { limit: found.limit });
+    case 'ended':
+      return type === 'refresh'
+        ? new AuthError('session_ended', { reason: found.reason })
+        : new AuthError('token_revoked', { why: found.reason });
+    case 'gone':
+      return type === 'refresh'
+        ? new AuthError('session_ended', { reason: 'unknown' })
+        : new AuthError('token_revoked', { why: 'no such session' });
+    default:
+      return new AuthError('token_revoked');
+  }
+}
