@@ -313,11 +313,12 @@ export function createAccountService(needs: AccountServiceNeeds) {
     }
   }
 
-  /** The user's own events, newest first; `before` is the cursor of the page before. */
+  /** The user's own events, newest first, with all that this process knows; `before` is the cursor. */
   async function activity(
     userId: string,
     page: { before?: number | undefined; limit: number },
   ): Promise<StoredEvent[]> {
+    await events.flush();
     return eventStore.listOfUser(userId, page);
   }
 

@@ -477,6 +477,19 @@ async function contract(t: Test, adapter: Adapter): Promise<void> {
       t.strictSame(await check(token), ok(user));
     });
 
+    await t.test('a publication that comes after its fence’s deadline still counts', async (t) => {
+      const user = makeUser();
+      const token = await open(user);
+      await fence(user.id, 'slow');
+      await fence(user.id, 'dead');
+      await advance(FENCE_MS);
+      await cache(user, await askStale(t, token));
+      const changed = raiseVersion(user, { role: 'viewer' });
+      await publish(changed, 'slow');
+      await cache(changed, await askStale(t, token));
+      t.strictSame(await check(token), ok(changed));
+    });
+
     await t.test('a lost publication of a new authVersion still ends older sessions', async (t) => {
       const user = makeUser();
       const [token, second] = [await open(user), await open(user)];

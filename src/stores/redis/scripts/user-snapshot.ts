@@ -40,7 +40,10 @@ if deleted == '1' then
   redis.call('HDEL', user, unpack(USER_FIELDS))
   redis.call('HSET', user, 'd', 1)
 elseif open ~= '' then
-  if tonumber(ARGV[4]) > (tonumber(u[3]) or 0) then redis.call('HSET', user, 'v', ARGV[4]) end
+  if tonumber(ARGV[4]) > (tonumber(u[3]) or 0) then
+    redis.call('HDEL', user, unpack(USER_FIELDS, 2))
+    redis.call('HSET', user, 'v', ARGV[4])
+  end
 elseif not u[4] then
   write_user(user, ARGV, 4, u[3])
 end

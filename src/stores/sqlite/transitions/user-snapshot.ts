@@ -31,7 +31,9 @@ export function publishUser(rows: Rows, keys: Keys, p: PublishUser): void {
     delete u.user;
     u.d = 1;
   } else if (u.f.length > 0) {
-    u.v = Math.max(u.v, p.user.version);
+    if (p.user.version <= u.v) return;
+    delete u.user;
+    u.v = p.user.version;
   } else if (!u.d) {
     writeUser(u, p.user);
   }
