@@ -178,9 +178,9 @@ function judgeKey(
 ): string[] {
   if (key === undefined) {
     if (production) fault('JWT_SIGNING_KEY is required in production');
-    else if (shared)
-      fault('JWT_SIGNING_KEY is required with REDIS_URL: every server must sign with the same key');
-    return [];
+    return shared
+      ? ['JWT_SIGNING_KEY is not set: this machine signs with a key of its own, which no other server accepts.']
+      : [];
   }
   const weakness =
     Buffer.byteLength(key) < MIN_KEY_BYTES
