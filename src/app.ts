@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import fp from 'fastify-plugin';
-import { sendProblem } from '../plugins/errors.js';
 import type { Config } from './config.js';
 import { AuthError } from './errors.js';
 import { latchkey } from './latchkey.js';
@@ -22,11 +21,13 @@ export async function buildApp(
   const app = Fastify(serverOptions(config, logStream));
   await app.register(fp(latchkey), { config, now });
 
-  app.setNotFoundHandler({ preHandler: app.limitAnonymous }, async () => {
-    throw new AuthError('not_found');
+  app.setNotFoundHandler({ preHandler: app.limitAnonymous }, async (request) => {
+    throw new AuthError(unreadable.has(request.raw) ? 'invalid_request' : 'not_found');
   });
   return app;
 }
+
+const unreadable = new WeakSet<object>();
 
 /** A peer that sends its request slower than this is cut off (ms). */
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -51,12 +52,12 @@ function serverOptions(config: Config, stream: AppOptions['logStream']): Fastify
       formatters: { level: (label) => ({ level: label }) },
       ...(stream ? { stream } : {}),
     },
-    // A URL that cannot be read never meets a route, its hooks or its limits.
+    // A URL that cannot be read meets no hook and no limit, and its request lacks our decorators. It is sent
+    // round again to where nothing is, so that it is counted, logged and answered like any other.
     frameworkErrors: (_error, request, reply) => {
-      request.server.limitAnonymous(request, reply).then(
-        () => sendProblem(request, reply, new AuthError('invalid_request')),
-        (refused: unknown) => sendProblem(request, reply, refused),
-      );
+      unreadable.add(request.raw);
+      request.raw.url = '/unreadable-url';
+      request.server.routing(request.raw, reply.raw);
     },
     clientErrorHandler: (error, socket) => {
       // Not HTTP, or not in time: there is no request to answer in the caller's language.

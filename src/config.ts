@@ -179,7 +179,9 @@ function judgeKey(
   if (key === undefined) {
     if (production) fault('JWT_SIGNING_KEY is required in production');
     return shared
-      ? ['JWT_SIGNING_KEY is not set: this machine signs with a key of its own, which no other server accepts.']
+      ? [
+          'JWT_SIGNING_KEY is not set: this machine signs with a key of its own, which no other server accepts.',
+        ]
       : [];
   }
   const weakness =

@@ -171,8 +171,8 @@ export function createSessionService(needs: SessionServiceNeeds) {
     claims: TokenClaims,
     limit: Limit | undefined,
   ): Promise<{ user: User; limit: LimitState | undefined }> {
-    const { userId, sessionId, jti, tokenType: type } = claims;
-    const found = await store.checkToken({ userId, sessionId, jti, type, limit, now: now() });
+    const found = await store.checkToken({ ...asToken(claims), limit, now: now() });
+    const type = claims.tokenType;
     if (found.status === 'ok') return { user: requireActive(found.user, type), limit: found.limit };
     if (found.status !== 'stale') throw refusal(found, type);
     return { user: await vouch(found, claims), limit: found.limit };
@@ -298,14 +298,15 @@ export function createSessionService(needs: SessionServiceNeeds) {
 
   /**
    * Ends every session of the bearer, this one included, in one trip.
-   * @throws token_invalid, token_expired, token_revoked, rate_limited, store_unavailable
+   * @throws token_invalid, token_expired, token_revoked, store_unavailable
    */
   async function logoutAll(token: string, client: Client): Promise<TokenClaims> {
     const claims = readTokenOf('access', token);
-    const { userId, sessionId, jti } = claims;
+    const { userId, sessionId } = claims;
     const reason: EndReason = 'logout_all';
     const time = now();
-    const caller = { userId, sessionId, jti, type: 'access', limit: policy.userLimit, now: time } as const;
+    // Not counted: a thief who spends the budget must not keep the owner from ending everything.
+    const caller = { ...asToken(claims), now: time };
     const found = await store.endAllSessions({ userId, reason, caller, now: time });
     if (found.status === 'stale') {
       await vouch(found, claims);
@@ -353,6 +354,14 @@ export function createSessionService(needs: SessionServiceNeeds) {
     permissionsOf: needs.permissionsOf,
   };
 }
+
+const asToken = (claims: TokenClaims) => ({
+  userId: claims.userId,
+  sessionId: claims.sessionId,
+  jti: claims.jti,
+  issuedAtSeconds: claims.issuedAt,
+  type: claims.tokenType,
+});
 
 /** What the store found, in the contract's words: the holder of an ended session's refresh token learns why. */
 function refusal(found: Refusal, type: 'access' | 'refresh'): AuthError {

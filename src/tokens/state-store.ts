@@ -69,6 +69,7 @@ export interface CheckToken {
   userId: string;
   sessionId: string;
   jti: string;
+  issuedAtSeconds: number;
   /** A refresh token is good only while a refresh with it would succeed. */
   type: 'access' | 'refresh';
   /** Requests per user; left out where they are not counted. */

@@ -170,7 +170,8 @@ export function createHolder({ store, now }: Pick<Bench, 'store' | 'now'>) {
   const checkInput = (token: Token, change: Partial<CheckToken> = {}): CheckToken => {
     const type = change.type ?? 'access';
     const jti = type === 'access' ? accessJti(token) : token.jti;
-    return { userId: token.userId, sessionId: token.sessionId, jti, type, now: now(), ...change };
+    const { userId, sessionId, issuedAtSeconds } = token;
+    return { userId, sessionId, jti, issuedAtSeconds, type, now: now(), ...change };
   };
 
   const rotateInput = (token: Token, change: Partial<Rotate> = {}): Rotate => ({

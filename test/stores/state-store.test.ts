@@ -281,9 +281,12 @@ async function contract(t: Test, adapter: Adapter): Promise<void> {
     });
 
     await t.test('a token newer than the one in force outlived a failover', async (t) => {
-      const token = await open(makeUser());
+      const user = makeUser();
+      const token = await open(user);
       const lost = { ...token, jti: newTokenId(), issuedAtSeconds: token.issuedAtSeconds + 1 };
       const same = { ...token, jti: newTokenId() };
+      t.strictSame(await check(lost, { type: 'refresh' }), ok(user), 'verify agrees');
+      t.strictSame(await check(same, { type: 'refresh' }), REVOKED);
       const next = await refresh(lost);
       t.strictSame(successor(lost, await rotate(lost)), next);
       t.strictSame(await rotate(same), REUSED, 'one as old as that in force is spent');

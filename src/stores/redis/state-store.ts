@@ -192,6 +192,7 @@ const checkArguments = (token: CheckToken): (string | number)[] => [
   token.now,
   token.jti,
   token.type,
+  token.issuedAtSeconds,
   ...limitArguments(token.limit),
 ];
 

@@ -10,9 +10,9 @@ import { shared } from './shared.js';
 export const check = `${shared}
 local function check(session, user, blacklisted, argv)
   local now, jti, kind = tonumber(argv[1]), argv[2], argv[3]
-  local max, window = tonumber(argv[4]), tonumber(argv[5])
+  local iat, max, window = tonumber(argv[4]), tonumber(argv[5]), tonumber(argv[6])
 
-  local s = redis.call('HMGET', session, 'end', 'e', 'a', 'j', 'p', 'k', 'n', 'l')
+  local s = redis.call('HMGET', session, 'end', 'e', 'a', 'j', 'p', 'k', 'n', 'l', 'i')
   if s[1] then return {'ended', s[1]} end
   if not s[2] then return {'gone'} end
   if redis.call('EXISTS', blacklisted) == 1 then return {'revoked'} end
@@ -23,8 +23,9 @@ local function check(session, user, blacklisted, argv)
   if u[1] ~= s[2] then return {'ended', epoch_reason(s[2], u[1], u[2])} end
 
   if kind == 'refresh' and jti ~= s[4] then
+    -- Good as far as a rotation would take it.
     local replayable = jti == s[5] and (not s[7] or now - tonumber(s[6]) < RACE_WINDOW)
-    if not replayable then return {'revoked'} end
+    if not replayable and iat <= tonumber(s[9]) then return {'revoked'} end
   end
 
   local counted, ends = '', ''

@@ -20,8 +20,9 @@ export function checkToken(rows: Rows, keys: Keys, token: CheckToken): CheckResu
   const { s, u } = standing;
 
   if (token.type === 'refresh' && jti !== s.j) {
+    // Good as far as a rotation would take it.
     const replayable = jti === s.p && (!s.n || now - Number(s.k) < RACE_WINDOW_MS);
-    if (!replayable) return { status: 'revoked' };
+    if (!replayable && token.issuedAtSeconds <= s.i) return { status: 'revoked' };
   }
 
   let limit: LimitState | undefined;

@@ -1,0 +1,298 @@
+import argon2 from 'argon2';
+import type { LightMyRequestResponse } from 'fastify';
+import t, { type Test } from 'tap';
+import { newTokenId } from '../../src/lib/ids.js';
+import { bearer, PASSWORD, type SignedUp, signUp, type TestApp, testApp } from '../support/app.js';
+import { freshDatabase } from '../support/postgres-server.js';
+import { sharedRedisUrl } from '../support/redis-namespace.js';
+import { countStatements } from '../support/statement-counter.js';
+import { countTrips } from '../support/trip-counter.js';
+
+/** Every limit is counted, and none is reached. */
+const LIMITS_ON = {
+  RATE_LIMIT_LOGIN: '100000/minute',
+  RATE_LIMIT_LOGIN_IP: '100000/minute',
+  RATE_LIMIT_REFRESH: '100000/minute',
+  RATE_LIMIT_ANON: '100000/minute',
+  RATE_LIMIT_USER: '100000/minute',
+};
+
+interface Cost {
+  /** Redis round trips. */
+  trips: number;
+  /** SQL statements but for stored events. */
+  statements: number;
+  /** Statements that store events. */
+  eventStatements: number;
+}
+
+interface Meter extends TestApp {
+  /** Warms the process up, then measures `work` until its events are stored as well. */
+  measure<T>(work: () => Promise<T>): Promise<Cost & { result: T }>;
+}
+
+const storesEvents = (statement: string): boolean => statement.startsWith('insert into "events"');
+
+/** The service on Redis and PostgreSQL, with a counting proxy before each. */
+async function meteredApp(t: Test, env: Record<string, string> = {}): Promise<Meter> {
+  const redis = await countTrips(t, sharedRedisUrl());
+  const sql = await countStatements(t, await freshDatabase(t));
+  const test = await testApp(t, {
+    stores: 'servers',
+    env: { ...LIMITS_ON, LOG_LEVEL: 'silent', REDIS_URL: redis.url, DATABASE_URL: sql.url, ...env },
+  });
+  const stranger = await signUp(test);
+
+  async function warmUp(): Promise<void> {
+    // The clock moves on, so that the roles are read again and stay fresh for what follows.
+    test.advance(5000);
+    await expectStatus(200, test.send({ url: '/api/auth/me', headers: bearer(stranger.access) }));
+    await test.app.events.flush();
+  }
+
+  return {
+    ...test,
+    async measure(work) {
+      await warmUp();
+      redis.reset();
+      sql.reset();
+      const result = await work();
+      await test.app.events.flush();
+      const statements = sql.statements();
+      return {
+        result,
+        trips: redis.trips(),
+        statements: statements.filter((statement) => !storesEvents(statement)).length,
+        eventStatements: statements.filter(storesEvents).length,
+      };
+    },
+  };
+}
+
+async function expectStatus(
+  status: number,
+  answer: Promise<LightMyRequestResponse>,
+): Promise<LightMyRequestResponse> {
+  const response = await answer;
+  if (response.statusCode !== status)
+    throw new Error(`${response.statusCode} instead of ${status}: ${response.body}`);
+  return response;
+}
+
+const post = (payload: object, headers = {}) => ({ method: 'POST', payload, headers }) as const;
+
+t.test('what each request costs, limits included', async (t) => {
+  const meter = await meteredApp(t);
+  const { send, measure } = meter;
+
+  interface Row {
+    name: string;
+    request(who: SignedUp, second: SignedUp): Parameters<typeof send>[0];
+    status?: number;
+    cost: Cost;
+  }
+  const free = { statements: 0, eventStatements: 0 };
+  const table: Row[] = [
+    {
+      name: 'GET me',
+      request: (who) => ({ url: '/api/auth/me', headers: bearer(who.access) }),
+      cost: { trips: 1, ...free },
+    },
+    {
+      name: 'a list of sessions: one trip for the caller, one for the list',
+      request: (who) => ({ url: '/api/auth/sessions', headers: bearer(who.access) }),
+      cost: { trips: 2, ...free },
+    },
+    {
+      name: 'activity: one trip for the caller, one statement for the page',
+      request: (who) => ({ url: '/api/auth/activity', headers: bearer(who.access) }),
+      cost: { trips: 1, statements: 1, eventStatements: 0 },
+    },
+    {
+      name: 'verify an access token',
+      request: (who) => ({ url: '/api/auth/verify', ...post({ token: who.access }) }),
+      cost: { trips: 1, ...free },
+    },
+    {
+      name: 'verify a refresh token',
+      request: (who) => ({ url: '/api/auth/verify', ...post({ token: who.refresh }) }),
+      cost: { trips: 1, ...free },
+    },
+    {
+      name: 'refresh',
+      request: (who) => ({ url: '/api/auth/refresh', ...post({ refresh: who.refresh }) }),
+      cost: { trips: 1, statements: 0, eventStatements: 1 },
+    },
+    {
+      name: 'logout by refresh token',
+      request: (who) => ({ url: '/api/auth/logout', ...post({ refresh: who.refresh }) }),
+      cost: { trips: 1, statements: 0, eventStatements: 1 },
+    },
+    {
+      name: 'logout by bearer token',
+      request: (who) => ({ url: '/api/auth/logout', ...post({}, bearer(who.access)) }),
+      cost: { trips: 1, statements: 0, eventStatements: 1 },
+    },
+    {
+      name: 'logout of two sessions in different slots',
+      request: (who, second) => ({
+        url: '/api/auth/logout',
+        ...post({ refresh: second.refresh }, bearer(who.access)),
+      }),
+      cost: { trips: 1, statements: 0, eventStatements: 1 },
+    },
+    {
+      name: 'logout everywhere',
+      request: (who) => ({ url: '/api/auth/logout-all', ...post({}, bearer(who.access)) }),
+      cost: { trips: 1, statements: 0, eventStatements: 1 },
+    },
+    {
+      name: 'login',
+      request: (who) => ({ url: '/api/auth/login', ...post({ email: who.email, password: PASSWORD }) }),
+      cost: { trips: 2, statements: 2, eventStatements: 1 },
+    },
+  ];
+  for (const { name, request, status = 200, cost } of table) {
+    const [who, second] = [await signUp(meter), await signUp(meter)];
+    const { result, ...spent } = await measure(() => send(request(who, second)));
+    t.equal(result.statusCode, status, `${name}: ${status}`);
+    t.same(spent, cost, `${name}: cost`);
+  }
+});
+
+t.test('a token that is none costs no trip; its address is counted in one', async (t) => {
+  const [open, counted] = [await meteredApp(t, { RATE_LIMIT_ANON: 'off' }), await meteredApp(t)];
+  const stranger = await signUp(counted);
+  const [header, payload] = stranger.access.split('.');
+  const forged = `${header}.${payload}.${newTokenId()}${newTokenId().slice(0, 11)}`;
+  const invalid = [forged, 'x', 'a.b.c'];
+
+  const requests = invalid.flatMap((token) => [
+    { url: '/api/auth/me', headers: bearer(token) },
+    { url: '/api/auth/verify', ...post({ token }) },
+    { url: '/api/auth/refresh', ...post({ refresh: token }) },
+    { url: '/api/auth/logout', ...post({ refresh: token }) },
+    { url: '/api/auth/logout-all', ...post({}, bearer(token)) },
+  ]);
+  for (const request of requests) {
+    for (const [meter, trips] of [
+      [open, 0],
+      [counted, 1],
+    ] as const) {
+      const { result, ...cost } = await meter.measure(() => meter.send(request));
+      t.equal(result.statusCode, 401);
+      t.equal(result.json().code, 'token_invalid');
+      t.same(cost, { trips, statements: 0, eventStatements: 0 }, `${request.url}: ${trips} trips`);
+    }
+  }
+
+  const missing = await counted.measure(() => counted.send({ url: '/api/auth/me' }));
+  t.equal(missing.result.json().code, 'token_missing');
+  t.equal(missing.trips, 1, 'no token at all is counted too');
+  const health = await counted.measure(() => counted.send({ url: '/healthz' }));
+  t.equal(health.result.statusCode, 200);
+  t.same([health.trips, health.statements], [0, 0], 'a liveness probe asks no store');
+});
+
+t.test('requests side by side share trips', async (t) => {
+  const meter = await meteredApp(t);
+  const people = await Promise.all(Array.from({ length: 3 }, () => signUp(meter)));
+  const AT_ONCE = 60;
+  const { result, trips, statements } = await meter.measure(() =>
+    Promise.all(
+      Array.from({ length: AT_ONCE }, (_, n) =>
+        meter.send({ url: '/api/auth/me', headers: bearer(people[n % people.length]!.access) }),
+      ),
+    ),
+  );
+  t.ok(result.every(({ statusCode }) => statusCode === 200));
+  t.ok(trips <= AT_ONCE / 6, `${AT_ONCE} requests took ${trips} trips`);
+  t.equal(statements, 0);
+});
+
+t.test('an account that is not there costs what a wrong password costs', async (t) => {
+  const meter = await meteredApp(t);
+  const known = await signUp(meter, { username: `u${newTokenId().slice(0, 8)}x` });
+  const withoutPassword = await signUp(meter);
+  await meter.app.database.db
+    .updateTable('users')
+    .set({ password_hash: null })
+    .where('id', '=', withoutPassword.user.id)
+    .execute();
+
+  const verify = t.capture(argon2, 'verify', argon2.verify);
+  const hash = t.capture(argon2, 'hash', argon2.hash);
+  const tries = {
+    'wrong password': { email: known.email, password: 'not the password' },
+    'unknown address': { email: `nobody.${newTokenId()}@example.com`, password: 'not the password' },
+    'unknown name': { username: `nobody${newTokenId()}`, password: 'not the password' },
+    'no password set': { email: withoutPassword.email, password: 'not the password' },
+    'empty password': { email: known.email, password: '' },
+    'no address at all': { email: 'not an address', password: 'not the password' },
+    'no name at all': { username: '+98912 345 67 89', password: 'not the password' },
+  };
+  const answers = new Set<string>();
+  for (const [name, payload] of Object.entries(tries)) {
+    verify();
+    const { result, ...cost } = await meter.measure(() =>
+      meter.send({ url: '/api/auth/login', ...post(payload) }),
+    );
+    t.same(cost, { trips: 1, statements: 1, eventStatements: 1 }, `${name}: cost`);
+    const verified = verify();
+    t.equal(verified.length, 1, `${name}: one verification`);
+    t.match(
+      String(verified[0]?.args[0]),
+      /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/,
+      `${name}: at the full price`,
+    );
+    t.equal(result.statusCode, 401, name);
+    const { request_id, ...body } = result.json();
+    t.type(request_id, 'string');
+    const { 'x-request-id': _id, date: _date, ...headers } = result.headers;
+    answers.add(JSON.stringify([body, Object.keys(headers).sort()]));
+  }
+  t.equal(answers.size, 1, 'and all answers are one');
+  t.match([...answers][0], 'invalid_credentials');
+  t.equal(hash().length, 0, 'nothing is hashed for them');
+});
+
+t.test('a refused login costs neither a statement nor a hash', async (t) => {
+  const meter = await meteredApp(t, { RATE_LIMIT_LOGIN: '1/hour' });
+  const { email } = await signUp(meter);
+  const login = () => meter.send({ url: '/api/auth/login', ...post({ email, password: PASSWORD }) });
+  await expectStatus(200, login());
+  const verify = t.capture(argon2, 'verify', argon2.verify);
+  const { result, ...cost } = await meter.measure(login);
+  t.equal(result.statusCode, 429);
+  t.equal(result.json().code, 'rate_limited');
+  t.same(cost, { trips: 1, statements: 0, eventStatements: 0 });
+  t.equal(verify().length, 0);
+});
+
+t.test('events are stored many at a time, and none is lost', async (t) => {
+  const meter = await meteredApp(t);
+  const who = await signUp(meter);
+  t.capture(argon2, 'verify', async () => true);
+  const LOGINS = 100;
+  const { result, eventStatements, trips } = await meter.measure(async () => {
+    const answers: LightMyRequestResponse[] = [];
+    // As many at once as the queue of hashes holds with ease.
+    for (let n = 0; n < LOGINS; n += 20) {
+      const some = Array.from({ length: 20 }, () =>
+        meter.send({ url: '/api/auth/login', ...post({ email: who.email, password: PASSWORD }) }),
+      );
+      answers.push(...(await Promise.all(some)));
+    }
+    return answers;
+  });
+  t.ok(result.every(({ statusCode }) => statusCode === 200));
+  t.ok(eventStatements <= 10, `${LOGINS} logins took ${eventStatements} statements for their events`);
+  t.ok(trips < 2 * LOGINS, `and ${trips} trips`);
+  const { count } = await meter.app.database.db
+    .selectFrom('events')
+    .select((e) => e.fn.countAll<number>().as('count'))
+    .where('user_id', '=', who.user.id)
+    .where('type', '=', 'login')
+    .executeTakeFirstOrThrow();
+  t.equal(Number(count), LOGINS);
+});
