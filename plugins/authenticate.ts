@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { AuthError } from '../src/errors.js';
-import { toIso } from '../src/lib/clock.js';
+import { toIso, toSeconds } from '../src/lib/clock.js';
 import type { Authenticated } from '../src/tokens/session-service.js';
 import { setLimitHeaders } from './limit-headers.js';
 import type { AuthStatus } from './request-context.js';
@@ -38,7 +38,8 @@ export default fp(
 export function announceToken(reply: FastifyReply, expiresAtSeconds: number): void {
   reply.header('x-auth-status', 'authenticated' satisfies AuthStatus);
   reply.header('x-token-expires-at', toIso(expiresAtSeconds * 1000));
-  reply.header('x-token-expires-in', Math.max(0, expiresAtSeconds - Math.floor(Date.now() / 1000)));
+  const left = expiresAtSeconds - toSeconds(reply.server.clock());
+  reply.header('x-token-expires-in', Math.max(0, left));
 }
 
 /** RFC 9110 §11.1: the scheme is case-insensitive; RFC 6750 §2.1: then one token. */

@@ -29,6 +29,8 @@ export default fp<CorsOptions>(
         'WWW-Authenticate',
       ],
       maxAge: 600,
+      // An OPTIONS request that is no preflight would be answered by a bare text.
+      strictPreflight: false,
     });
   },
   { name: 'cors' },

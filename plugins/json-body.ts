@@ -1,5 +1,7 @@
+import { isUtf8 } from 'node:buffer';
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import fp from 'fastify-plugin';
+import { AuthError } from '../src/errors.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -24,9 +26,11 @@ export default fp(
 
     const parseJson = app.getDefaultJsonParser('error', 'error');
     app.removeAllContentTypeParsers();
-    app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
-      if (body === '') done(null, undefined);
-      else parseJson(request, body, done);
+    app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+      if (body.length === 0) done(null, undefined);
+      // Decoding would turn every bad byte into the same character, and so many passwords into one.
+      else if (!isUtf8(body)) done(new AuthError('invalid_request', { why: 'not UTF-8' }));
+      else parseJson(request, body.toString(), done);
     });
 
     app.decorate('allowEmptyBody', async (request) => {

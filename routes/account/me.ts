@@ -20,7 +20,7 @@ export const me: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       tags: ['account'],
       operationId: 'updateMe',
-      summary: 'Change the own profile',
+      summary: "Update the caller's profile",
       body: ProfileBody,
       response: { 200: ref(User), ...failures(...HAS_BODY, ...NEEDS_TOKEN, 'username_taken') },
     },
@@ -40,7 +40,7 @@ export const me: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       tags: ['account'],
       operationId: 'deleteMe',
-      summary: 'Delete the own account and all personal data',
+      summary: "Delete the caller's account and all personal data",
       body: DeleteAccountBody,
       response: {
         204: NoContent,

@@ -22,7 +22,7 @@ export const sessions: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       tags: ['account'],
       operationId: 'deleteSession',
-      summary: 'End one of the own sessions',
+      summary: "End one of the caller's sessions",
       params: Type.Object({ id: Type.String({ maxLength: 64 }) }),
       response: { 204: NoContent, ...failures(...NEEDS_TOKEN, 'not_found') },
     },

@@ -89,7 +89,8 @@ export const ActivityQuery = Type.Object(
   {
     cursor: Type.Optional(
       Type.String({
-        maxLength: 20,
+        // PostgreSQL refuses what is no bigint.
+        maxLength: 16,
         pattern: '^[1-9][0-9]*$',
         description: '`next_cursor` of the page before.',
       }),
