@@ -12,8 +12,11 @@ const LOCALHOST = /^http:\/\/(localhost|127\.0\.0\.1)(:\d{1,5})?$/;
 /** Which pages may call from the browser, with credentials, and what they may read of the answers. */
 export default fp<CorsOptions>(
   async (app, { origins, allowLocalhost }) => {
+    const listed = new Set(origins);
+    const isAllowed = (origin: string) => listed.has(origin) || (allowLocalhost && LOCALHOST.test(origin));
     await app.register(cors, {
-      origin: [...origins, ...(allowLocalhost ? [LOCALHOST] : [])],
+      // A caller that is no page, or a page from elsewhere, gets none of these headers.
+      origin: (origin, done) => done(null, origin !== undefined && isAllowed(origin) && origin),
       credentials: true,
       methods: ['GET', 'POST', 'PATCH', 'DELETE'],
       allowedHeaders: ['Authorization', 'Content-Type', 'Accept-Language', 'X-Auth-Transport'],

@@ -147,13 +147,17 @@ interface Finding {
 
 function fieldFaults(findings: Finding[]): FieldFault[] {
   return findings.flatMap(({ keyword, instancePath, params }): FieldFault[] => {
-    const path = instancePath.split('/').filter(Boolean).join('.');
+    const path = readPath(instancePath);
     const below = (name: string) => (path ? `${path}.${name}` : name);
     switch (keyword) {
       case 'required':
         return names(params.requiredProperties).map((name) => ({ field: below(name), code: 'required' }));
+      // A closed object reports the schema `false` of each unknown field; the validator stops at eight findings.
+      case 'boolean':
+        return [{ field: path, code: 'unknown' }];
+      // Afterwards it names them all once more.
       case 'additionalProperties':
-        return names(params.additionalProperties).map((name) => ({ field: below(name), code: 'unknown' }));
+        return [];
       case 'type':
         return [{ field: path, code: 'invalid_type' }];
       case 'minLength':
@@ -167,15 +171,14 @@ function fieldFaults(findings: Finding[]): FieldFault[] {
       case 'pattern':
       case 'format':
         return [{ field: path, code: 'invalid_format' }];
-      // A closed object reports the schema `false` of each unknown field as well.
-      case 'boolean':
-        return [];
       default:
         return [{ field: path, code: 'invalid_value' }];
     }
   });
 }
 
-/** Field names are the caller's own words: long ones are cut, many are a sample. */
-const names = (value: unknown): string[] =>
-  Array.isArray(value) ? value.slice(0, 20).map((name) => String(name).slice(0, 64)) : [];
+const names = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : []);
+
+/** From a JSON pointer (RFC 6901) to a dotted path. Unknown fields are the caller's own words, so it is cut. */
+const readPath = (pointer: string): string =>
+  pointer.slice(1).replaceAll('/', '.').replaceAll('~1', '/').replaceAll('~0', '~').slice(0, 64);

@@ -34,7 +34,7 @@ export default fp(
     });
 
     app.decorate('allowEmptyBody', async (request) => {
-      request.body ??= {};
+      if (request.body === undefined) request.body = {};
     });
   },
   { name: 'json-body' },

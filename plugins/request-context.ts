@@ -17,6 +17,12 @@ declare module 'fastify' {
 /** Three fields of 64 bytes hold it in the state store. */
 const MAX_USER_AGENT = 192;
 
+/** IPv6 at its longest. What a proxy forwards may be no address at all, and longer than the column that holds it. */
+const MAX_ADDRESS = 45;
+
+const printable = (text: string, length: number): string =>
+  text.slice(0, length).replace(/[^\x20-\x7e]/g, '?');
+
 export interface RequestContextOptions {
   defaultLocale: Locale;
 }
@@ -26,8 +32,10 @@ export default fp<RequestContextOptions>(
   async (app, { defaultLocale }) => {
     app.decorateRequest('client', {
       getter(): Client {
-        const userAgent = this.headers['user-agent'] ?? '';
-        return { ip: this.ip, userAgent: userAgent.slice(0, MAX_USER_AGENT).replace(/[^\x20-\x7e]/g, '?') };
+        return {
+          ip: printable(this.ip, MAX_ADDRESS),
+          userAgent: printable(this.headers['user-agent'] ?? '', MAX_USER_AGENT),
+        };
       },
     });
     app.decorateRequest('locale', {
@@ -35,9 +43,12 @@ export default fp<RequestContextOptions>(
         return pickLocale(this.headers['accept-language'], defaultLocale);
       },
     });
-    app.addHook('onRequest', async (request, reply) => {
+    app.addHook('onRequest', (request, reply, done) => {
       reply.header('x-request-id', request.id);
       reply.header('x-auth-status', 'anonymous' satisfies AuthStatus);
+      // Routes that may be kept say so themselves.
+      reply.header('cache-control', 'no-store');
+      done();
     });
   },
   { name: 'request-context' },

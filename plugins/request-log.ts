@@ -6,10 +6,13 @@ import fp from 'fastify-plugin';
  */
 export default fp(
   async (app) => {
-    app.addHook('onResponse', async (request, reply) => {
+    const readsAreLogged = app.log.level === 'debug' || app.log.level === 'trace';
+    app.addHook('onResponse', (request, reply, done) => {
+      done();
       const { method, url } = request;
-      const level = method === 'GET' && reply.statusCode < 400 ? 'debug' : 'info';
-      request.log[level](
+      const isRead = method === 'GET' && reply.statusCode < 400;
+      if (isRead && !readsAreLogged) return;
+      request.log[isRead ? 'debug' : 'info'](
         {
           method,
           path: url.split('?', 1)[0],

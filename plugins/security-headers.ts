@@ -10,20 +10,20 @@ export interface SecurityHeadersOptions {
 export default fp<SecurityHeadersOptions>(
   async (app, { https }) => {
     await app.register(helmet, {
-      contentSecurityPolicy: {
-        useDefaults: false,
-        directives: {
-          defaultSrc: ["'none'"],
-          baseUri: ["'none'"],
-          formAction: ["'none'"],
-          frameAncestors: ["'none'"],
-        },
-      },
+      // Pages bring a policy of their own; JSON runs nothing.
+      contentSecurityPolicy: false,
       frameguard: { action: 'deny' },
       referrerPolicy: { policy: 'no-referrer' },
       hsts: https && { maxAge: 365 * 86_400, includeSubDomains: true },
       // Answers are for the origins that CORS names.
       crossOriginResourcePolicy: { policy: 'cross-origin' },
+      // About documents, plug-ins and browsers of long ago: on each answer of an API they are only weight.
+      crossOriginOpenerPolicy: false,
+      originAgentCluster: false,
+      dnsPrefetchControl: false,
+      ieNoOpen: false,
+      permittedCrossDomainPolicies: false,
+      xssFilter: false,
     });
   },
   { name: 'security-headers' },

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { isAbsolute, join, resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import { LOCALES, type Locale } from './contract/messages.js';
@@ -114,10 +115,14 @@ export function loadConfig(env: Env = process.env): Config {
   );
   const sessionMaxLifetime = read.integer('SESSION_MAX_LIFETIME_DAYS', 90, { min: 1, max: 3650 }) * 86_400;
   if (accessLifetime > refreshLifetime) {
-    read.fault('ACCESS_TOKEN_LIFETIME_MINUTES must not be longer than the refresh token lifetime');
+    read.fault(
+      'ACCESS_TOKEN_LIFETIME_MINUTES (JWT_ACCESS_TOKEN_LIFETIME) must not be longer than the refresh token lifetime',
+    );
   }
   if (refreshLifetime > sessionMaxLifetime) {
-    read.fault('REFRESH_TOKEN_LIFETIME_DAYS must not be longer than SESSION_MAX_LIFETIME_DAYS');
+    read.fault(
+      'REFRESH_TOKEN_LIFETIME_DAYS (JWT_REFRESH_TOKEN_LIFETIME) must not be longer than SESSION_MAX_LIFETIME_DAYS',
+    );
   }
   const login = read.limit('RATE_LIMIT_LOGIN', { max: 5, windowMs: 60_000 });
   const loginIp = read.limit('RATE_LIMIT_LOGIN_IP', { max: 30, windowMs: 5 * 60_000 });
@@ -186,9 +191,9 @@ function judgeKey(
   }
   const weakness =
     Buffer.byteLength(key) < MIN_KEY_BYTES
-      ? `JWT_SIGNING_KEY is shorter than ${MIN_KEY_BYTES} bytes`
+      ? `JWT_SIGNING_KEY (JWT_SECRET_KEY) is shorter than ${MIN_KEY_BYTES} bytes`
       : EXAMPLE_KEYS.test(key)
-        ? 'JWT_SIGNING_KEY looks like an example out of documentation'
+        ? 'JWT_SIGNING_KEY (JWT_SECRET_KEY) looks like an example out of documentation'
         : undefined;
   if (weakness === undefined) return [];
   if (production) fault(weakness);
@@ -199,7 +204,7 @@ function judgeKey(
 function loadOrMakeKey(dataDir: string): string {
   const path = join(dataDir, 'signing-key');
   try {
-    return readFileSync(path, 'utf8').trim();
+    return readKey(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
@@ -214,7 +219,15 @@ function loadOrMakeKey(dataDir: string): string {
   } finally {
     rmSync(draft);
   }
-  return readFileSync(path, 'utf8').trim();
+  return readKey(path);
+}
+
+function readKey(path: string): string {
+  const key = readFileSync(path, 'utf8').trim();
+  if (Buffer.byteLength(key) >= MIN_KEY_BYTES) return key;
+  throw new ConfigError([
+    `signing-key in LATCHKEY_DATA_DIR is shorter than ${MIN_KEY_BYTES} bytes: delete it to get a new one`,
+  ]);
 }
 
 const readDataDir = (path: string): string => (isAbsolute(path) ? path : resolve(path));
@@ -246,10 +259,13 @@ function createReader(env: Env) {
     parse(name, fallback, `one of ${values.join(', ')}`, (raw) => values.find((value) => value === raw));
 
   const flag = (name: string, fallback: boolean): boolean =>
-    parse(name, fallback, 'on or off', (raw) => ({ on: true, off: false })[raw]);
+    parse(name, fallback, 'on or off', (raw) => FLAGS.get(raw));
 
   const list = (name: string, fallback: readonly string[]): readonly string[] =>
-    parse(name, fallback, 'a comma-separated list', (raw) => splitList(raw));
+    parse(name, fallback, 'a comma-separated list', (raw) => {
+      const items = splitList(raw);
+      return items.length > 0 ? items : undefined;
+    });
 
   /** Two names of one setting; both may be set if they agree. */
   function alias(name: string, other: string): string | undefined {
@@ -279,7 +295,9 @@ function createReader(env: Env) {
   const url = (name: string, fallback: string): URL =>
     parse(name, new URL(fallback), 'an http:// or https:// URL', (raw) => {
       const value = parseUrl(raw);
-      return value && /^https?:$/.test(value.protocol) && !value.username ? value : undefined;
+      return value && /^https?:$/.test(value.protocol) && !value.username && !value.password
+        ? value
+        : undefined;
     });
 
   const origins = (name: string): readonly string[] =>
@@ -299,11 +317,17 @@ function createReader(env: Env) {
     parse(name, [], 'none, or a comma-separated list of networks in CIDR notation', (raw) => {
       if (raw === 'none') return [];
       const all = splitList(raw);
-      return all.every((network) => ipaddr.isValid(network) || ipaddr.isValidCIDR(network)) ? all : undefined;
+      return all.every(isNetwork) ? all : undefined;
     });
 
   return { faults, fault, text, integer, oneOf, flag, list, alias, lifetime, limit, url, origins, networks };
 }
+
+/** An address or a network. ipaddr.js alone would take a hop count for an address: `1` as 0.0.0.1. */
+const isNetwork = (text: string): boolean => {
+  const [address = '', ...bits] = text.split('/');
+  return isIP(address) !== 0 && (bits.length === 0 || ipaddr.isValidCIDR(text));
+};
 
 const parseUrl = (raw: string): URL | undefined => (URL.canParse(raw) ? new URL(raw) : undefined);
 
@@ -312,6 +336,11 @@ const splitList = (raw: string): string[] =>
     .split(',')
     .map((item) => item.trim())
     .filter((item) => item !== '');
+
+const FLAGS = new Map([
+  ['on', true],
+  ['off', false],
+]);
 
 const UNIT_MS = { second: 1000, minute: 60_000, hour: 3_600_000, day: 86_400_000 } as const;
 

@@ -7,7 +7,13 @@ import { databaseFile } from './stores/sql/database.js';
 export async function serve(config: Config): Promise<FastifyInstance> {
   const app = await buildApp(config);
   for (const warning of config.warnings) app.log.warn(warning);
-  await app.listen({ host: config.host, port: config.port });
+  try {
+    await app.listen({ host: config.host, port: config.port });
+  } catch (error) {
+    // Open connections to the stores would keep the process from ending.
+    await app.close();
+    throw error;
+  }
   if (!config.production) process.stdout.write(describeService(config));
 
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {

@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { setLimitHeaders } from '../../plugins/limit-headers.js';
-import { readLoginIdentifier } from '../../src/accounts/account-service.js';
 import { LoginBody } from '../../src/contract/accounts.js';
 import { ref } from '../../src/contract/ref.js';
 import { PairWithUser } from '../../src/contract/tokens.js';
@@ -24,11 +23,7 @@ export const login: FastifyPluginAsyncTypebox = async (app) => {
     handler: async (request, reply) => {
       const { password, ...names } = request.body;
       requireOneName(names);
-      const { user, permissions, pair, limit } = await app.accounts.login(
-        readLoginIdentifier(names),
-        password,
-        request.client,
-      );
+      const { user, permissions, pair, limit } = await app.accounts.login(names, password, request.client);
       if (limit) setLimitHeaders(reply, limit);
       return { ...sendPair(request, reply, pair), user: describeUser(user, permissions) };
     },

@@ -102,7 +102,8 @@ export function createAccountService(needs: AccountServiceNeeds) {
     if (!email) faults.push({ field: 'email', code: 'invalid_format' });
     const profile = readProfile(input, faults);
     if (faults.length > 0 || !email) throw new AuthError('invalid_request', { errors: faults });
-    if (input.passwordAgain !== undefined && input.passwordAgain !== input.password) {
+    const { password, passwordAgain = password } = input;
+    if (normalizePassword(passwordAgain) !== normalizePassword(password)) {
       throw new AuthError('password_mismatch', { errors: [{ field: 'password2', code: 'mismatch' }] });
     }
     return {
@@ -171,12 +172,12 @@ export function createAccountService(needs: AccountServiceNeeds) {
    * @throws rate_limited, invalid_credentials, account_disabled, overloaded, store_unavailable
    */
   async function login(
-    identifier: LoginIdentifier | undefined,
+    names: { email?: string; username?: string },
     password: string,
     client: Client,
   ): Promise<SignedIn> {
     // What cannot be anybody's identifier is treated like one nobody has.
-    const tried = identifier ?? { kind: 'username', key: '' };
+    const tried = readLoginIdentifier(names) ?? { kind: 'username', key: '' };
     const limit = await limits.countTry(tried, client.ip);
     const account = await accounts.findByIdentifier(tried);
     const matches = await hasher.verify(account?.passwordHash, normalizePassword(password));
@@ -326,10 +327,7 @@ export function createAccountService(needs: AccountServiceNeeds) {
 }
 
 /** Which account is meant; `undefined` when the text can be nobody's. */
-export function readLoginIdentifier(input: {
-  email?: string;
-  username?: string;
-}): LoginIdentifier | undefined {
+function readLoginIdentifier(input: { email?: string; username?: string }): LoginIdentifier | undefined {
   const [kind, found] =
     input.email === undefined
       ? (['username', normalizeUsername(input.username ?? '')] as const)

@@ -77,8 +77,11 @@ function readDomain(domain: string): string | undefined {
 export function normalizeUsername(raw: string): Identifier | undefined {
   const display = raw.normalize('NFKC');
   if (!USERNAME.test(display) || INVISIBLE.test(display)) return undefined;
-  if (countCharacters(display) > USERNAME_MAX_LENGTH || readsAsPhone(display)) return undefined;
-  return { display, key: foldCase(display) };
+  if (readsAsPhone(display)) return undefined;
+  // Folding makes some letters two, and the key has a column as long as the name's.
+  const key = foldCase(display);
+  if (Math.max(countCharacters(display), countCharacters(key)) > USERNAME_MAX_LENGTH) return undefined;
+  return { display, key };
 }
 
 function readsAsPhone(username: string): boolean {

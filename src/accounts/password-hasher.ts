@@ -42,7 +42,8 @@ export function createPasswordHasher({ concurrency, maxWaiting }: PasswordHasher
       const matches = await inTurn(() => argon2.verify(stored || nobody, password));
       return matches && Boolean(stored);
     },
-    isOutdated: (stored) => argon2.needsRehash(stored, ARGON2),
+    // The library compares parameters, not variants.
+    isOutdated: (stored) => !stored.startsWith('$argon2id$') || argon2.needsRehash(stored, ARGON2),
     waiting: inTurn.waiting,
   };
 }

@@ -21,6 +21,7 @@ const RETRY_MS = 1000;
 export function createRoleService({ store, now, onTrouble }: RoleServiceNeeds) {
   let roles: Map<string, readonly string[]> | undefined;
   let freshUntil = 0;
+  let awayUntil = 0;
   let loading: Promise<void> | undefined;
 
   async function load(): Promise<void> {
@@ -28,10 +29,12 @@ export function createRoleService({ store, now, onTrouble }: RoleServiceNeeds) {
       const list = await store.listRoles();
       roles = new Map(list.map((role) => [role.name, Object.freeze([...role.permissions])]));
       freshUntil = now() + MAX_AGE_MS;
+      awayUntil = 0;
     } catch (error) {
       if (!roles) throw error;
       onTrouble(error);
       freshUntil = now() + RETRY_MS;
+      awayUntil = now() + MAX_AGE_MS;
     }
   }
 
@@ -40,7 +43,8 @@ export function createRoleService({ store, now, onTrouble }: RoleServiceNeeds) {
       loading ??= load().finally(() => {
         loading = undefined;
       });
-      await loading;
+      // Nobody waits for a store that was away a moment ago: requests that need no SQL would all turn slow.
+      if (now() >= awayUntil) await loading;
     }
     return roles?.get(user.role) ?? [];
   }

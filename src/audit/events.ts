@@ -57,6 +57,7 @@ export interface EventRecorder {
   store(happening: Happening): Promise<void>;
   /** The event as a row, for a transaction that wants to write it itself. */
   prepare(happening: Happening): SecurityEvent;
+  /** Stores what waits. @throws store_unavailable when SQL is away: then it goes on waiting. */
   flush(): Promise<void>;
   /** Flushes what is left and stops. */
   close(): Promise<void>;
@@ -78,6 +79,7 @@ export function createEventRecorder({ store, now, onTrouble }: EventRecorderNeed
   let waiting: SecurityEvent[] = [];
   let timer: NodeJS.Timeout | undefined;
   let flushing: Promise<void> | undefined;
+  let next: Promise<void> | undefined;
   let closed = false;
 
   const prepare = ({ client, ...event }: Happening): SecurityEvent => ({
@@ -101,32 +103,52 @@ export function createEventRecorder({ store, now, onTrouble }: EventRecorderNeed
     if (timer || closed) return;
     timer = setTimeout(() => {
       timer = undefined;
-      void flush();
+      void tryFlush();
     }, FLUSH_MS);
   }
 
+  /** Stores all that waits at this moment. Whoever comes while a flush is under way shares the one after it. */
   function flush(): Promise<void> {
-    flushing ??= write().finally(() => {
-      flushing = undefined;
-    });
-    return flushing;
+    if (!flushing) {
+      flushing = write().finally(() => {
+        flushing = undefined;
+      });
+      return flushing;
+    }
+    next ??= flushing
+      .finally(() => {
+        next = undefined;
+      })
+      .then(flush);
+    return next;
   }
 
+  /** For those who can do without: what could not be stored was told, and waits. */
+  const tryFlush = (): Promise<void> => flush().catch(() => undefined);
+
   async function write(): Promise<void> {
-    while (waiting.length > 0) {
-      const batch = waiting.slice(0, BATCH);
-      waiting = waiting.slice(BATCH);
+    // What is added meanwhile waits for its turn: a busy hour would never let this end.
+    let size = BATCH;
+    for (let left = waiting.length; left > 0 && waiting.length > 0; ) {
+      const batch = waiting.slice(0, Math.min(left, size));
+      waiting = waiting.slice(batch.length);
       try {
         await store.insert(batch);
       } catch (error) {
-        // What SQL refuses it would refuse for ever; what it could not take now waits for its return.
         const away = error instanceof AuthError && error.code === 'store_unavailable';
-        onTrouble(error, away ? 0 : batch.length);
-        if (!away) continue;
-        waiting = [...batch, ...waiting];
-        schedule();
-        return;
+        // What SQL refuses it would refuse for ever: it is looked for by halves, so that it takes no other along.
+        if (away || batch.length > 1) waiting = [...batch, ...waiting];
+        else onTrouble(error, 1);
+        if (away) {
+          onTrouble(error, 0);
+          schedule();
+          throw error;
+        }
+        size = Math.ceil(batch.length / 2);
+        if (batch.length > 1) continue;
       }
+      left -= batch.length;
+      size = Math.min(BATCH, 2 * size);
     }
   }
 
@@ -134,20 +156,15 @@ export function createEventRecorder({ store, now, onTrouble }: EventRecorderNeed
     prepare,
     record: (happening) => enqueue(prepare(happening)),
     async store(happening) {
-      const event = prepare(happening);
-      try {
-        await store.insert([event]);
-      } catch (error) {
-        onTrouble(error, 0);
-        enqueue(event);
-      }
+      // After those that wait: events are listed in the order of their rows.
+      enqueue(prepare(happening));
+      await tryFlush();
     },
     flush,
     async close() {
       closed = true;
       clearTimeout(timer);
-      await flushing;
-      await flush();
+      await tryFlush();
     },
   };
 }

@@ -9,6 +9,3 @@ export const newTokenId = (): string => randomUUID().replaceAll('-', '');
 
 const HEX_32 = /^[0-9a-f]{32}$/;
 export const isTokenId = (value: unknown): value is string => typeof value === 'string' && HEX_32.test(value);
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-export const isAccountId = (value: unknown): value is string => typeof value === 'string' && UUID.test(value);

@@ -9,6 +9,7 @@
  * | `{user}:i`               | which sessions to list (never to revoke by) | as long as the longest of them         |
  * | `{user}:b:<jti>`         | a blacklisted token                         | as long as the token would have        |
  * | `{slot}:l:<rule>`        | a counter                                   | its window                             |
+ * | `{probe}`                | whether the store takes writes              | a second                               |
  */
 export interface Keys {
   user(userId: string): string;
@@ -16,6 +17,7 @@ export interface Keys {
   index(userId: string): string;
   blacklisted(userId: string, jti: string): string;
   limit(slot: string, rule: string): string;
+  probe(): string;
 }
 
 export function createKeys(prefix: string): Keys {
@@ -25,5 +27,6 @@ export function createKeys(prefix: string): Keys {
     index: (userId) => `${prefix}{${userId}}:i`,
     blacklisted: (userId, jti) => `${prefix}{${userId}}:b:${jti}`,
     limit: (slot, rule) => `${prefix}{${slot}}:l:${rule}`,
+    probe: () => `${prefix}{probe}`,
   };
 }

@@ -125,8 +125,8 @@ export function readClaims(
   const type = payload.token_type;
   if (type !== 'access' && type !== 'refresh') return refuse('token_type');
   if (header.typ !== HEADER_TYPE[type]) return refuse('typ');
-  // RFC 7797 §7: no JWT has it, and whoever heeds it reads another payload than we do.
-  if ('b64' in header) return refuse('b64');
+  // RFC 7515 §4.1.11: we understand no extension. RFC 7797 §7: no JWT has a payload that is not base64url.
+  if ('crit' in header || 'b64' in header) return refuse('crit');
   if (payload.iss !== rules.issuer) return refuse('iss');
   if (rules.audience !== undefined && !hasAudience(payload.aud, rules.audience)) return refuse('aud');
   const { sub, sid, jti, iat, exp, nbf, user_id } = payload;

@@ -37,7 +37,7 @@ export interface StateStore {
   /** Counts one hit against every rule of a slot, or against none when one of them is spent. */
   hitLimits(input: { slot: string; rules: LimitRule[]; now: number }): Promise<LimitVerdict>;
 
-  /** Resolves when the store answers; throws `store_unavailable` when not. */
+  /** Resolves when the store answers and takes writes; throws `store_unavailable` when not. */
   ping(): Promise<void>;
   close(): Promise<void>;
 }

@@ -30,7 +30,8 @@ const AUTH_STATUS: Record<string, string> = {
 };
 
 const BEARER = 'Bearer realm="latchkey"';
-const LEAKS = /ECONN|ioredis|libsql|argon2|node_modules|Error:|redis|postgres|sqlite|SELECT |\bat .+:\d+:\d+/i;
+const LEAKS =
+  /ECONN|ioredis|libsql|argon2|node_modules|Error:|redis|postgres|sqlite|SELECT |\bat .+:\d+:\d+/i;
 
 /** Asserts a problem document (RFC 9457) to its last key, with the headers that belong to its status. */
 export function expectProblem(

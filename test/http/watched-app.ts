@@ -51,7 +51,7 @@ function requireDeclared(document: OpenApi, options: InjectOptions, response: Li
 
   const answer = operation.responses[response.statusCode];
   const code = response.statusCode >= 400 ? String(response.json().code) : '';
-  if (answer && answer.description.includes(code && `\`${code}\``)) return;
+  if (answer?.description.includes(code && `\`${code}\``)) return;
   throw new Error(`${method} ${known} answered ${response.statusCode} ${code}, which is not declared`);
 }
 

@@ -50,8 +50,8 @@ export function api(base: string) {
     ): Promise<ApiResponse<Body>> => send('PATCH', path, body, options),
     delete: <Body = Record<string, unknown>>(
       path: string,
-      options?: RequestOptions,
-    ): Promise<ApiResponse<Body>> => send('DELETE', path, undefined, options),
+      options?: RequestOptions & { body?: unknown },
+    ): Promise<ApiResponse<Body>> => send('DELETE', path, options?.body, options),
   };
 }
 

@@ -11,7 +11,6 @@ type Reply = string | number | null | Reply[];
 export interface RedisRunner {
   run(script: Script, keys: string[], args: (string | number)[]): Promise<Reply>;
   set(key: string, value: string, ttlMs: number): Promise<void>;
-  ping(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -47,8 +46,8 @@ export function connectRedis({ url, onState }: RedisOptions): RedisRunner {
     // A peer that vanished without a word is noticed by the first reply that is overdue.
     socketTimeout: 2 * REDIS_TIMEOUT_MS,
     retryStrategy: (attempt) => Math.min(50 * 2 ** attempt, 1000),
-    // After a failover the old primary answers as a replica: find the new one.
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    // After a failover the old primary answers as a replica: find the new one. Redis 6 buries the code in a sentence.
+    reconnectOnError: (error) => error.message.includes('READONLY '),
   });
   let lost = false;
   let lastError: Error | undefined;
@@ -66,31 +65,29 @@ export function connectRedis({ url, onState }: RedisOptions): RedisRunner {
   });
   const connected = redis.connect().catch(() => undefined);
 
+  /** Commands at the very start wait for the connection; later nothing waits for one that is down. */
   async function bounded<T>(command: () => Promise<T>): Promise<T> {
-    if (redis.status === 'connecting' || redis.status === 'connect') await deadline(connected);
     try {
+      if (redis.status === 'connecting' || redis.status === 'connect') await deadline(connected);
       return await deadline(command());
     } catch (error) {
       throw storeUnavailable(error);
     }
   }
 
+  function evaluate(script: Script, keys: string[], args: (string | number)[]): Promise<Reply> {
+    const reply = redis.evalsha(script.sha, keys.length, ...keys, ...args) as Promise<Reply>;
+    return reply.catch((error: Error) => {
+      // Redis restarted or its script cache was flushed; nothing has run.
+      if (!error.message.startsWith('NOSCRIPT')) throw error;
+      return redis.eval(script.lua, keys.length, ...keys, ...args) as Promise<Reply>;
+    });
+  }
+
   return {
-    run: (script, keys, args) =>
-      bounded(async () => {
-        try {
-          return (await redis.evalsha(script.sha, keys.length, ...keys, ...args)) as Reply;
-        } catch (error) {
-          // Redis restarted or its script cache was flushed; nothing has run.
-          if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-          return (await redis.eval(script.lua, keys.length, ...keys, ...args)) as Reply;
-        }
-      }),
+    run: (script, keys, args) => bounded(() => evaluate(script, keys, args)),
     set: async (key, value, ttlMs) => {
       await bounded(() => redis.set(key, value, 'PX', ttlMs));
-    },
-    ping: async () => {
-      await bounded(() => redis.ping());
     },
     close: async () => {
       redis.disconnect();
@@ -102,6 +99,15 @@ export function connectRedis({ url, onState }: RedisOptions): RedisRunner {
 function deadline<T>(work: Promise<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('Redis did not answer in time')), REDIS_TIMEOUT_MS);
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
+    work.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
 }

@@ -73,6 +73,7 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
           keys.session(token.userId, token.sessionId),
           keys.user(token.userId),
           keys.blacklisted(token.userId, token.jti),
+          keys.index(token.userId),
         ],
         checkArguments(token),
       );
@@ -118,7 +119,12 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
       const reply = (await redis.run(
         scripts.endAllSessions,
         caller
-          ? [keys.user(userId), keys.session(userId, caller.sessionId), keys.blacklisted(userId, caller.jti)]
+          ? [
+              keys.user(userId),
+              keys.session(userId, caller.sessionId),
+              keys.blacklisted(userId, caller.jti),
+              keys.index(userId),
+            ]
           : [keys.user(userId)],
         [now, reason, ...(caller ? checkArguments(caller) : [])],
       )) as string[];
@@ -180,7 +186,8 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
       return { allowed: allowed === 1, limit: { max, remaining: Math.max(0, max - current), resetMs } };
     },
 
-    ping: () => redis.ping(),
+    // A store that takes no writes can serve nobody.
+    ping: () => redis.set(keys.probe(), '1', 1000),
     close: () => redis.close(),
   };
 }

@@ -43,13 +43,14 @@ export function createAccountStore(db: Kysely<Schema>): AccountStore {
           )
           .execute(),
       );
-      const taken = new Set<UniqueField>();
-      for (const row of rows) {
-        if (account.email && row.email_key === account.email.key) taken.add('email');
-        if (account.username && row.username_key === account.username.key) taken.add('username');
-        if (account.phone && row.phone === account.phone) taken.add('phone');
-      }
-      return [...taken];
+      const { email, username, phone } = account;
+      const taken: Record<UniqueField, boolean> = {
+        email: rows.some((row) => email && row.email_key === email.key),
+        username: rows.some((row) => username && row.username_key === username.key),
+        phone: rows.some((row) => phone && row.phone === phone),
+      };
+      // The first names the code of the answer: always in this order, whatever order the rows came in.
+      return (['email', 'username', 'phone'] as const).filter((field) => taken[field]);
     },
 
     async insert(account, event) {

@@ -22,10 +22,3 @@ export async function migrateToLatest(db: Kysely<Schema>, dialect: Dialect): Pro
   if (error) throw error;
   return results.filter((r: MigrationResult) => r.status === 'Success').map((r) => r.migrationName);
 }
-
-/** The migrations that have not run yet. */
-export async function pendingMigrations(db: Kysely<Schema>, dialect: Dialect): Promise<string[]> {
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations(dialect) } });
-  const all = await migrator.getMigrations();
-  return all.filter((migration) => migration.executedAt === undefined).map((migration) => migration.name);
-}

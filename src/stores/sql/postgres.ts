@@ -22,8 +22,10 @@ export function openPostgres(url: string, onError: (error: Error) => void): Kyse
       getTypeParser: (oid, format) => (oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format)),
     } as pg.CustomTypesConfig,
   });
-  // An idle connection that dies must not take the process with it (node-postgres, Pool 'error').
+  // A connection that dies must not take the process with it: an idle one tells the pool, one in use only itself,
+  // and then its query fails (node-postgres, events of Pool and Client).
   pool.on('error', onError);
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return new Kysely<Schema>({ dialect: new PostgresDialect({ pool: discardBroken(pool) }) });
 }
 
@@ -47,6 +49,8 @@ function discardBroken(pool: pg.Pool): PostgresPool {
       let broken = false;
       return {
         async query(...args: unknown[]) {
+          // A rollback would wait behind the query that timed out; ending the connection is one.
+          if (broken) throw new Error('Connection terminated');
           try {
             return await (client.query as (...args: unknown[]) => Promise<never>)(...args);
           } catch (error) {

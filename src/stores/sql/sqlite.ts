@@ -1,10 +1,11 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import {
-  CompiledQuery,
+  type CompiledQuery,
   type DatabaseConnection,
   type Driver,
   Kysely,
+  type QueryResult,
   SqliteAdapter,
   type SqliteDatabase,
   SqliteDialect,
@@ -34,9 +35,7 @@ export function openSqlite(path: string): { db: Kysely<Schema>; sqlite: SqliteHa
   raw.exec('pragma synchronous = full');
   raw.exec('pragma foreign_keys = on');
 
-  const db = new Kysely<Schema>({
-    dialect: new EmbeddedDialect({ database: raw as unknown as SqliteDatabase }),
-  });
+  const db = new Kysely<Schema>({ dialect: new EmbeddedDialect(raw) });
   return {
     db,
     sqlite: {
@@ -57,15 +56,15 @@ export function openSqlite(path: string): { db: Kysely<Schema>; sqlite: SqliteHa
 }
 
 class EmbeddedDialect extends SqliteDialect {
-  readonly #database: SqliteDatabase;
+  readonly #database: Database.Database;
 
-  constructor(config: { database: SqliteDatabase }) {
-    super(config);
-    this.#database = config.database;
+  constructor(database: Database.Database) {
+    super({ database: database as unknown as SqliteDatabase });
+    this.#database = database;
   }
 
   override createDriver(): Driver {
-    return new ImmediateDriver({ database: this.#database });
+    return new ImmediateDriver(this.#database);
   }
 
   override createAdapter(): SqliteAdapter {
@@ -78,8 +77,52 @@ class EmbeddedDialect extends SqliteDialect {
  * and no timeout helps. An immediate one waits for its turn (sqlite.org/lang_transaction.html).
  */
 class ImmediateDriver extends SqliteDriver {
-  override async beginTransaction(connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw('begin immediate'));
+  readonly #database: Database.Database;
+
+  constructor(database: Database.Database) {
+    super({ database: database as unknown as SqliteDatabase });
+    this.#database = database;
+  }
+
+  override async acquireConnection(): Promise<DatabaseConnection> {
+    return new LockingConnection(await super.acquireConnection(), this.#database);
+  }
+
+  override async beginTransaction(): Promise<void> {
+    this.#database.exec('begin immediate');
+  }
+}
+
+const WRITES = new Set(['InsertQueryNode', 'UpdateQueryNode', 'DeleteQueryNode']);
+
+/**
+ * Takes the write lock by `exec` before a single write too: a prepared statement that meets SQLITE_BUSY stays
+ * active until it is collected as garbage, and until then no commit succeeds ("SQL statements in progress").
+ */
+class LockingConnection implements DatabaseConnection {
+  readonly #inner: DatabaseConnection;
+  readonly #database: Database.Database;
+
+  constructor(inner: DatabaseConnection, database: Database.Database) {
+    this.#inner = inner;
+    this.#database = database;
+  }
+
+  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    if (this.#database.inTransaction || !WRITES.has(query.query.kind)) return this.#inner.executeQuery(query);
+    this.#database.exec('begin immediate');
+    try {
+      const result = await this.#inner.executeQuery<R>(query);
+      this.#database.exec('commit');
+      return result;
+    } catch (error) {
+      if (this.#database.inTransaction) this.#database.exec('rollback');
+      throw error;
+    }
+  }
+
+  streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
+    return this.#inner.streamQuery(query, chunkSize);
   }
 }
 

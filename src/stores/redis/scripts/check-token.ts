@@ -8,13 +8,14 @@ import { shared } from './shared.js';
  * `check` also guards logout-all, which must not spend a second trip on asking.
  */
 export const check = `${shared}
-local function check(session, user, blacklisted, argv)
+local function check(session, user, blacklisted, index, argv)
   local now, jti, kind = tonumber(argv[1]), argv[2], argv[3]
   local iat, max, window = tonumber(argv[4]), tonumber(argv[5]), tonumber(argv[6])
+  require_writable(index)
 
   local s = redis.call('HMGET', session, 'end', 'e', 'a', 'j', 'p', 'k', 'n', 'l', 'i')
   if s[1] then return {'ended', s[1]} end
-  if not s[2] then return {'gone'} end
+  if not s[2] then return unknown_session(user) end
   if redis.call('EXISTS', blacklisted) == 1 then return {'revoked'} end
 
   local u = redis.call('HMGET', user, 'e', 'w', 'g', 'f', 'd', 'rc', 'rt', unpack(USER_FIELDS))
@@ -52,7 +53,7 @@ end
 `;
 
 export const checkToken = `${check}
-return check(KEYS[1], KEYS[2], KEYS[3], ARGV)
+return check(KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV)
 `;
 
 /**
@@ -64,7 +65,7 @@ local user, reason = KEYS[1], ARGV[2]
 if KEYS[2] then
   local argv = {}
   for n = 3, #ARGV do argv[n - 2] = ARGV[n] end
-  local verdict = check(KEYS[2], user, KEYS[3], argv)
+  local verdict = check(KEYS[2], user, KEYS[3], KEYS[4], argv)
   if verdict[1] ~= 'ok' then return verdict end
 end
 raise_epoch(user, reason)

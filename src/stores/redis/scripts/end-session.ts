@@ -3,6 +3,8 @@ import { shared } from './shared.js';
 /** Ends one session. One that is dead or unknown is refused anyway, and keeps the reason it has. */
 export const endSession = `${shared}
 local session, user, index = KEYS[1], KEYS[2], KEYS[3]
+-- As require_writable, but allowed where memory has run out: ending a session frees some.
+redis.call('ZREM', index, '')
 local s = redis.call('HMGET', session, 'e', 'a')
 if not is_live(s[1], s[2], redis.call('HMGET', user, 'e', 'a', 'd')) then return 0 end
 finish(session, index, ARGV[1], ARGV[2])

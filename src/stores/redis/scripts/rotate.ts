@@ -18,10 +18,11 @@ local session, user, blacklisted, index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local now, sid, jti, iat = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
 local next_jti, next_iat, next_exp = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local ip, max, window, vouched = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
+require_writable(index)
 
 local s = redis.call('HMGET', session, 'end', 'e', 'a', 'j', 'p', 'k', 'n', 'i', 'x', 'm', 'ip', 'rc', 'rt')
 if s[1] then return {'ended', s[1]} end
-if not s[2] then return {'gone'} end
+if not s[2] then return unknown_session(user) end
 if redis.call('EXISTS', blacklisted) == 1 then return {'revoked'} end
 
 local u = redis.call('HMGET', user, 'e', 'w', 'g', 'f', 'd', unpack(USER_FIELDS))

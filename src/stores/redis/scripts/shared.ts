@@ -51,9 +51,19 @@ local function raise_epoch(key, reason)
   redis.call('HSET', key, 'e', string.format('%.0f', tonumber(epoch) + 1), 'w', reasons)
 end
 
+-- A write that changes nothing (XX adds no member). A replica, and a primary cut off from its replicas
+-- (min-replicas-to-write), refuse it: who may not have heard of a revocation passes no verdict.
+local function require_writable(index) redis.call('ZADD', index, 'XX', 0, '') end
+
 -- Does a session stand? e and a are its own; u is the user's epoch, auth version and deletion mark.
 local function is_live(e, a, u)
   return e and e == u[1] and tonumber(a) >= (tonumber(u[2]) or 0) and not u[3]
+end
+
+-- The verdict on a session the store knows nothing of: a deleted account took its sessions along.
+local function unknown_session(user)
+  if redis.call('HEXISTS', user, 'd') == 1 then return {'ended', 'account_deleted'} end
+  return {'gone'}
 end
 
 -- Is a change of the account under way? A fence whose deadline passed was left by one that died.

@@ -111,12 +111,13 @@ interface Standing {
 export function loadStanding(rows: Rows, keys: Keys, token: Token): Refusal | Standing {
   const session = rows.load<SessionHash>(keys.session(token.userId, token.sessionId));
   const s = session.value;
-  if (!s) return { status: 'gone' };
+  const user = rows.load<UserHash>(keys.user(token.userId));
+  const u = user.value;
+  // A deleted account took its sessions along.
+  if (!s) return u?.d ? { status: 'ended', reason: 'account_deleted' } : { status: 'gone' };
   if ('end' in s) return { status: 'ended', reason: s.end };
   if (rows.load(keys.blacklisted(token.userId, token.jti)).value) return { status: 'revoked' };
 
-  const user = rows.load<UserHash>(keys.user(token.userId));
-  const u = user.value;
   if (!u) return { status: 'gone' };
   if (u.d) return { status: 'ended', reason: 'account_deleted' };
   if (u.e !== s.e) return { status: 'ended', reason: epochReason(s, u) };

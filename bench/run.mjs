@@ -1,0 +1,132 @@
+// npm run bench: requests per second, p99 and CPU per request of Fastify's hello, of the ceiling and of Latchkey,
+// in one run and in turn, so that the ratios mean something on a noisy machine.
+import { closedLoop, request } from './load.mjs';
+import {
+  cpuMicros,
+  describePinning,
+  residentMib,
+  startCeiling,
+  startLatchkey,
+  startRedis,
+  stop,
+  stopAll,
+} from './servers.mjs';
+
+const MS = Number(process.env.BENCH_MS ?? 3000);
+const LANES = Number(process.env.BENCH_LANES ?? 64);
+const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 3);
+
+const redis = await startRedis();
+process.once('SIGINT', () => stopAll(redis.dir).then(() => process.exit(130)));
+const results = new Map();
+const credentials = { email: 'bench@example.com', password: 'a long bench password' };
+
+try {
+  console.log(
+    `node ${process.version}, ${describePinning()}, ${LANES} lanes, ${ROUNDS} rounds of ${MS} ms each\n`,
+  );
+  const latchkey = await startLatchkey(redis);
+  const session = await signUp(latchkey.port);
+  const refreshTokens = await openSessions(latchkey.port);
+  const ceiling = await startCeiling(redis);
+  const other = await pairOf(ceiling.port, '/login');
+  const otherTokens = await Promise.all(
+    Array.from({ length: LANES }, async () => (await pairOf(ceiling.port, '/login')).refresh),
+  );
+
+  for (let round = 0; round < ROUNDS; round++) {
+    await measure('hello', 'Fastify hello', ceiling, fixed(request('GET', '/hello')));
+    await measure('me', 'ceiling', ceiling, fixed(request('GET', '/me', { token: other.access })));
+    await measure(
+      'me',
+      'Latchkey',
+      latchkey,
+      fixed(request('GET', '/api/auth/me', { token: session.access })),
+    );
+    await measure(
+      'verify',
+      'ceiling',
+      ceiling,
+      fixed(request('POST', '/verify', { body: { token: other.access } })),
+    );
+    await measure(
+      'verify',
+      'Latchkey',
+      latchkey,
+      fixed(request('POST', '/api/auth/verify', { body: { token: session.access } })),
+    );
+    await measure('refresh', 'ceiling', ceiling, refreshing('/refresh', otherTokens));
+    await measure('refresh', 'Latchkey', latchkey, refreshing('/api/auth/refresh', refreshTokens));
+  }
+  report();
+  console.log(
+    `\nLatchkey: start to first connection ${latchkey.startMs.toFixed(0)} ms, RSS after load ${residentMib(latchkey.child.pid).toFixed(0)} MiB`,
+  );
+  await stop(latchkey.child);
+} finally {
+  await stopAll(redis.dir);
+}
+
+function fixed(bytes) {
+  return () => bytes;
+}
+
+/** Every lane refreshes its own session, with the newest token it holds. */
+function refreshing(path, tokens) {
+  return (lane, answer) => {
+    if (answer) tokens[lane] = JSON.parse(answer.body()).refresh;
+    return request('POST', path, { body: { refresh: tokens[lane] } });
+  };
+}
+
+async function measure(what, who, { port, child }, next) {
+  const before = cpuMicros(child.pid);
+  const run = await closedLoop({ port, lanes: LANES, ms: MS, next });
+  const micros = (cpuMicros(child.pid) - before) / run.requests;
+  const key = `${what} ${who}`;
+  results.set(key, [...(results.get(key) ?? []), { ...run, micros }]);
+}
+
+function report() {
+  const median = (key, field) => {
+    const values = (results.get(key) ?? []).map((run) => run[field]).sort((a, b) => a - b);
+    return values[Math.floor(values.length / 2)];
+  };
+  console.log('                          requests/s   p99 ms   CPU µs');
+  for (const key of results.keys()) {
+    const [rate, p99, micros] = ['perSecond', 'p99', 'micros'].map((field) => median(key, field));
+    console.log(
+      `${key.padEnd(24)} ${rate.toFixed(0).padStart(11)} ${p99.toFixed(1).padStart(8)} ${micros.toFixed(1).padStart(8)}`,
+    );
+  }
+  console.log('\nratios to the ceiling (requests/s; goals: me and verify 0.75, refresh 0.70)');
+  for (const what of ['me', 'verify', 'refresh']) {
+    const ratio = median(`${what} Latchkey`, 'perSecond') / median(`${what} ceiling`, 'perSecond');
+    console.log(`${what.padEnd(24)} ${ratio.toFixed(2).padStart(11)}`);
+  }
+}
+
+async function post(port, path, body) {
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${path} answered ${response.status}`);
+  return response.json();
+}
+
+function signUp(port) {
+  return post(port, '/api/auth/register', credentials);
+}
+
+async function openSessions(port) {
+  const refreshTokens = [];
+  for (let lane = 0; lane < LANES; lane++)
+    refreshTokens.push((await post(port, '/api/auth/login', credentials)).refresh);
+  return refreshTokens;
+}
+
+function pairOf(port, path) {
+  return post(port, path, {});
+}

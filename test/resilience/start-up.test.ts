@@ -1,0 +1,348 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { statSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import t, { type Test } from 'tap';
+import { VERSION } from '../../src/version.js';
+import { PASSWORD, TEST_KEY } from '../support/app.js';
+import { freePort } from '../support/free-port.js';
+import { type Api, api } from '../support/http.js';
+import { withPostgres } from '../support/postgres-server.js';
+import { recordProcess } from '../support/process-records.js';
+import { sharedRedisUrl } from '../support/redis-namespace.js';
+import { withRedis } from '../support/redis-server.js';
+import { withServer } from '../support/server-process.js';
+import {
+  assertAlive,
+  eventually,
+  fleet,
+  login,
+  me,
+  ownStores,
+  PLAIN,
+  pick,
+  refresh,
+  register,
+} from './people.js';
+
+const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
+
+interface Running {
+  child: ChildProcess;
+  stdout(): string;
+  stderr(): string;
+  /** Resolves to the exit code and how long it took from now on (ms). */
+  ended(): Promise<{ code: number | null; took: number }>;
+}
+
+/** The command line as a process of its own, in an environment that has only what is said here. */
+function start(t: Test, args: string[], env: Record<string, string> = {}): Running {
+  const cwd = t.testdir({ cwd: {} });
+  const { PATH, HOME } = process.env;
+  const child = spawn(process.execPath, [CLI, ...args], {
+    cwd: join(cwd, 'cwd'),
+    env: { PATH, HOME, NODE_OPTIONS: '', LATCHKEY_DATA_DIR: join(cwd, 'data'), ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  if (child.pid) recordProcess(child.pid);
+  const exit = once(child, 'close');
+  t.teardown(() => void child.kill('SIGKILL'));
+  const text = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (chunk: string) => {
+      text[name] += chunk;
+    });
+  }
+  return {
+    child,
+    stdout: () => text.stdout,
+    stderr: () => text.stderr,
+    async ended() {
+      const from = performance.now();
+      const [code] = await exit;
+      return { code, took: Math.round(performance.now() - from) };
+    },
+  };
+}
+
+async function run(t: Test, args: string[], env?: Record<string, string>) {
+  const running = start(t, args, env);
+  const { code, took } = await running.ended();
+  return { code, took, stdout: running.stdout(), stderr: running.stderr() };
+}
+
+t.test('processes that start at the same moment', async (t) => {
+  await t.test('on one fresh data directory', async (t) => {
+    const dataDir = t.testdir();
+    const { JWT_SIGNING_KEY: _, ...env } = PLAIN;
+    const servers = await fleet(t, 3, { ...env, LATCHKEY_DATA_DIR: dataDir });
+    const person = await register(pick(servers, 0));
+    for (const server of servers) t.equal((await me(server, person.access)).status, 200, 'one signing key');
+    await assertAlive(t, pick(servers, 1), await login(pick(servers, 2), person));
+    t.equal(statSync(join(dataDir, 'signing-key')).mode & 0o777, 0o600, 'for its owner only');
+  });
+
+  await t.test('on one fresh PostgreSQL database', async (t) => {
+    const stores = await ownStores(t);
+    const servers = await fleet(t, 3, { ...PLAIN, ...stores });
+    const person = await register(pick(servers, 0));
+    await assertAlive(t, pick(servers, 1), await login(pick(servers, 2), person));
+    const client = new pg.Client({ connectionString: stores.DATABASE_URL as string });
+    await client.connect();
+    t.teardown(() => client.end());
+    const { rows } = await client.query('select name from kysely_migration order by name');
+    t.same(new Set(rows.map(({ name }) => name)).size, rows.length, 'each migration ran once');
+    t.ok(rows.length >= 2);
+  });
+});
+
+t.test('a port that is taken', async (t) => {
+  const PORT = String(await freePort());
+  await withServer(t, { env: { ...PLAIN, PORT } });
+  const everywhere: Record<string, Record<string, string>> = {
+    embedded: {},
+    'on servers': await ownStores(t),
+  };
+  for (const [name, stores] of Object.entries(everywhere)) {
+    await t.test(name, async (t) => {
+      const { code, took, stderr } = await run(t, ['serve'], { ...PLAIN, ...stores, PORT });
+      t.equal(code, 1);
+      t.equal(stderr, 'The port is taken: set PORT to another one.\n');
+      t.ok(took < 5000, `it ended in ${took} ms`);
+    });
+  }
+});
+
+/** Every value is wrong, and easy to find in a text that should not have it. */
+const WRONG = {
+  PORT: '8zebra0',
+  PUBLIC_URL: 'zebra://here',
+  DATABASE_URL: 'mysql://zebra:stripes@db/x',
+  REDIS_URL: 'http://:zebra@cache',
+  MIGRATE: 'zebra',
+  JWT_ALGORITHM: 'zebra',
+  JWT_LEEWAY: 'zebra',
+  JWT_USER_ID: 'zebra',
+  ACCESS_TOKEN_LIFETIME_MINUTES: 'zebra',
+  REFRESH_TOKEN_LIFETIME_DAYS: '-3zebra',
+  SESSION_MAX_LIFETIME_DAYS: 'zebra',
+  CORS_ORIGINS: 'https://zebra.example/path',
+  TRUST_PROXY: 'zebra',
+  RATE_LIMIT_LOGIN: '5/zebra',
+  RATE_LIMIT_LOGIN_IP: 'zebra/minute',
+  RATE_LIMIT_REFRESH: '0/minute zebra',
+  RATE_LIMIT_ANON: 'zebra',
+  RATE_LIMIT_USER: 'zebra',
+  DEFAULT_LOCALE: 'zebra',
+  REGISTRATION: 'zebra',
+  PASSWORD_BLOCKLIST: 'zebra',
+  LOG_LEVEL: 'zebra',
+  REDIS_PREFIX: '{zebra}',
+};
+
+const SERVERS = { DATABASE_URL: 'postgres://db/x', REDIS_URL: 'redis://cache' };
+
+const REFUSED: Record<string, { env: Record<string, string>; names: string[]; secret?: string }> = {
+  'unknown values': { env: WRONG, names: Object.keys(WRONG), secret: 'zebra' },
+  'any origin': { env: { CORS_ORIGINS: '*' }, names: ['CORS_ORIGINS'] },
+  'the null origin': { env: { CORS_ORIGINS: 'https://a.example,null' }, names: ['CORS_ORIGINS'] },
+  'two keys that differ': {
+    env: { JWT_SIGNING_KEY: `zebra1${TEST_KEY}`, JWT_SECRET_KEY: `zebra2${TEST_KEY}` },
+    names: ['JWT_SIGNING_KEY', 'JWT_SECRET_KEY'],
+    secret: 'zebra',
+  },
+  'PostgreSQL without Redis': { env: { DATABASE_URL: SERVERS.DATABASE_URL }, names: ['REDIS_URL'] },
+  'production without servers and key': {
+    env: { NODE_ENV: 'production' },
+    names: ['DATABASE_URL', 'REDIS_URL', 'JWT_SIGNING_KEY'],
+  },
+  'production with a short key': {
+    env: { NODE_ENV: 'production', ...SERVERS, JWT_SIGNING_KEY: 'zebra' },
+    names: ['JWT_SIGNING_KEY'],
+    secret: 'zebra',
+  },
+  'production with a key out of documentation': {
+    env: { NODE_ENV: 'production', ...SERVERS, JWT_SIGNING_KEY: 'change-me-zebra-zebra-zebra-zebra-zebra' },
+    names: ['JWT_SIGNING_KEY'],
+    secret: 'zebra',
+  },
+};
+
+t.test('settings that cannot be used stop the start', async (t) => {
+  await Promise.all(
+    Object.entries(REFUSED).map(([name, { env, names, secret }]) =>
+      t.test(name, async (t) => {
+        const { code, stdout, stderr } = await run(t, ['serve'], env);
+        t.equal(code, 2);
+        t.equal(stdout, '', 'nothing is said to be ready');
+        t.same(
+          names.filter((variable) => !stderr.includes(variable)),
+          [],
+          'every variable is named',
+        );
+        if (secret) t.notMatch(stderr, secret, 'and no value');
+        t.notMatch(stderr, /^ +at /m, 'without a stack');
+      }),
+    ),
+  );
+});
+
+t.test('stores that cannot be used stop the start in a sentence', async (t) => {
+  await t.test('a data directory that is a file', async (t) => {
+    const file = join(t.testdir(), 'zebra');
+    writeFileSync(file, '');
+    const { code, stderr } = await run(t, ['serve'], { LATCHKEY_DATA_DIR: file });
+    t.equal(code, 2);
+    t.match(stderr, 'LATCHKEY_DATA_DIR');
+    t.notMatch(stderr, 'zebra');
+    t.notMatch(stderr, /^ +at /m, 'without a stack');
+  });
+
+  await t.test('a PostgreSQL that nobody answers for', async (t) => {
+    const DATABASE_URL = `postgres://someone:zebra@127.0.0.1:${await freePort()}/none`;
+    const { code, took, stderr } = await run(t, ['serve'], {
+      ...PLAIN,
+      REDIS_URL: sharedRedisUrl(),
+      DATABASE_URL,
+    });
+    t.equal(code, 1);
+    t.match(stderr, 'DATABASE_URL');
+    t.notMatch(stderr, 'zebra');
+    t.ok(took < 10_000, `it ended in ${took} ms`);
+  });
+});
+
+t.test('the command line', async (t) => {
+  const env = { ...PLAIN };
+  const asked: Record<string, string[]> = {
+    '--version': ['--version'],
+    '--help': ['--help'],
+    'no command': [],
+    'an unknown command': ['sevre'],
+    'a name that every object has': ['toString'],
+    'an unknown option': ['serve', '--port=1'],
+    openapi: ['openapi'],
+  };
+  const answers = Object.fromEntries(
+    await Promise.all(
+      Object.entries(asked).map(async ([name, args]) => [name, await run(t, args, env)] as const),
+    ),
+  );
+  t.match(answers['--version'], { code: 0, stdout: `${VERSION}\n`, stderr: '' });
+  for (const name of ['--help', 'no command'])
+    t.match(answers[name], {
+      code: 0,
+      stdout: /^Latchkey .*\bserve\b.*\bmigrate\b.*\bopenapi\b/s,
+      stderr: '',
+    });
+  for (const name of ['an unknown command', 'a name that every object has', 'an unknown option']) {
+    t.match(answers[name], { code: 2, stdout: '', stderr: /latchkey --help/ }, name);
+    t.notMatch(answers[name]?.stderr, /^ +at /m);
+  }
+  const { code, stdout } = answers.openapi!;
+  t.equal(code, 0);
+  const { openapi, paths } = JSON.parse(stdout);
+  t.equal(openapi, '3.1.0', 'prints the document and nothing else');
+  t.ok(paths['/api/auth/refresh']?.post);
+
+  await t.test('migrate', async (t) => {
+    const stores = { ...PLAIN, ...(await ownStores(t)), LATCHKEY_DATA_DIR: t.testdir() };
+    const both = await Promise.all([run(t, ['migrate'], stores), run(t, ['migrate'], stores)]);
+    t.same(
+      both.map((each) => each.code),
+      [0, 0],
+      'two at once',
+    );
+    t.same(both.map((each) => each.stdout).sort(), [
+      'Ran 0001-accounts, 0002-embedded-state.\n',
+      'The schema is up to date.\n',
+    ]);
+    t.match(await run(t, ['migrate'], stores), {
+      code: 0,
+      stdout: 'The schema is up to date.\n',
+      stderr: '',
+    });
+    const server = api((await withServer(t, { env: { ...stores, MIGRATE: 'off' } })).url);
+    t.ok((await register(server)).access, 'and a server that must not migrate can work');
+  });
+});
+
+t.test('SIGTERM', async (t) => {
+  async function serve(
+    t: Test,
+    env: Record<string, string>,
+  ): Promise<{ running: Running; server: Api; port: number }> {
+    const port = await freePort();
+    const running = start(t, ['serve'], { ...PLAIN, ...env, PORT: String(port) });
+    const server = api(`http://127.0.0.1:${port}`);
+    const up = () =>
+      server.get('/healthz').then(
+        ({ status }) => status === 200,
+        () => false,
+      );
+    await eventually(t, 'it is up', 15, up);
+    return { running, server, port };
+  }
+
+  async function assertEnds(t: Test, { child, ended, stderr }: Running): Promise<void> {
+    child.kill('SIGTERM');
+    const { code, took } = await ended();
+    t.equal(code, 0, `ends well ${stderr()}`);
+    t.ok(took < 5000, `within 5 s: ${took} ms`);
+  }
+
+  await t.test('requests under way are finished, and what they did is on record', async (t) => {
+    const LATCHKEY_DATA_DIR = t.testdir();
+    const { running, server, port } = await serve(t, { LATCHKEY_DATA_DIR });
+    const person = await register(server);
+    const body = { email: person.email, password: PASSWORD };
+    const logins = Array.from({ length: 30 }, () => server.post('/api/auth/login', body));
+    const rotations = Array.from({ length: 10 }, () => refresh(server, person.refresh));
+    const slow = connect(port, '127.0.0.1');
+    slow.on('error', () => undefined);
+    slow.write(
+      'POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{',
+    );
+    await Promise.race(logins);
+    const ends = assertEnds(t, running);
+    const answers = await Promise.all([...logins, ...rotations]);
+    t.same(new Set(answers.map(({ status }) => status)), new Set([200]), 'all were answered');
+    await ends;
+    slow.destroy();
+
+    const again = await serve(t, { LATCHKEY_DATA_DIR });
+    const { body: told } = await again.server.get<{ events: { type: string }[] }>(
+      '/api/auth/activity?limit=100',
+      {
+        token: person.access,
+      },
+    );
+    const count = (type: string) => told.events.filter((event) => event.type === type).length;
+    t.same([count('registered'), count('login'), count('token_refreshed')], [1, 30, 10]);
+    await assertEnds(t, again.running);
+  });
+
+  await t.test('while both stores are frozen', async (t) => {
+    const [redis, postgres] = await Promise.all([withRedis(t), withPostgres(t)]);
+    const { running, server } = await serve(t, { REDIS_URL: redis.url, DATABASE_URL: postgres.url });
+    const person = await register(server);
+    t.equal((await me(server, person.access)).status, 200);
+    await refresh(server, person.refresh);
+    redis.freeze();
+    postgres.freeze();
+    const asked = [
+      me(server, person.access),
+      server.post('/api/auth/login', { email: 'a@b.co', password: 'x' }),
+    ];
+    t.same(
+      (await Promise.all(asked)).map(({ status }) => status),
+      [503, 503],
+    );
+    await assertEnds(t, running);
+    redis.thaw();
+    postgres.thaw();
+  });
+});
