@@ -14,16 +14,21 @@ declare module 'fastify' {
   }
 }
 
+export interface BlacklistOptions {
+  /** Seconds that a token is taken beyond its expiry. */
+  leeway: number;
+}
+
 /** Single tokens that are refused before their time. Sessions as a whole end through `app.sessions`. */
-export default fp(
-  async (app) => {
+export default fp<BlacklistOptions>(
+  async (app, { leeway }) => {
     app.decorate('blacklist', {
       async revoke(token) {
         const claims = app.sessions.readToken(token, { allowExpired: true });
         await app.stateStore.revokeToken({
           userId: claims.userId,
           jti: claims.jti,
-          expiresAt: claims.expiresAt * 1000,
+          expiresAt: (claims.expiresAt + leeway) * 1000,
           now: app.clock(),
         });
         return claims;

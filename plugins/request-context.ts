@@ -33,7 +33,8 @@ export default fp<RequestContextOptions>(
     app.decorateRequest('client', {
       getter(): Client {
         return {
-          ip: printable(this.ip, MAX_ADDRESS),
+          // A peer that has gone meanwhile has no address any more.
+          ip: printable(this.ip ?? '', MAX_ADDRESS),
           userAgent: printable(this.headers['user-agent'] ?? '', MAX_USER_AGENT),
         };
       },

@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto';
 import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Config } from './config.js';
+import { type Locale, MESSAGES } from './contract/messages.js';
 import { AuthError } from './errors.js';
 import { latchkey } from './latchkey.js';
 import type { Clock } from './lib/clock.js';
+import { describeError } from './lib/describe-error.js';
 
 export interface AppOptions {
   /** The clock of everything that expires; tests move it. */
@@ -40,6 +42,8 @@ function serverOptions(config: Config, stream: AppOptions['logStream']): Fastify
     // The default of 30 s would let slow senders stay four times as long.
     http: { connectionsCheckingInterval: 1000, headersTimeout: REQUEST_TIMEOUT_MS },
     forceCloseConnections: 'idle',
+    // Whoever still gets through while the service stops is answered: its stores close last.
+    return503OnClosing: false,
     routerOptions: { ignoreTrailingSlash: true },
     genReqId: () => randomUUID(),
     requestIdHeader: false,
@@ -50,6 +54,8 @@ function serverOptions(config: Config, stream: AppOptions['logStream']): Fastify
       base: null,
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
+      // The default would describe a description once more, and log whatever a library hangs on its errors.
+      serializers: { err: (error: unknown) => (error instanceof Error ? describeError(error) : error) },
       ...(stream ? { stream } : {}),
     },
     // A URL that cannot be read meets no hook and no limit, and its request lacks our decorators. It is sent
@@ -60,10 +66,32 @@ function serverOptions(config: Config, stream: AppOptions['logStream']): Fastify
       request.server.routing(request.raw, reply.raw);
     },
     clientErrorHandler: (error, socket) => {
-      // Not HTTP, or not in time: there is no request to answer in the caller's language.
-      if (!socket.writable) return;
-      const status = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? '408 Request Timeout' : '400 Bad Request';
-      socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      if (socket.writable) socket.end(describeUnreadable(error.code, config.defaultLocale));
     },
   } as FastifyServerOptions;
+}
+
+const UNREADABLE: Record<string, readonly [status: number, reason: string]> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
+  HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large'],
+};
+
+/** The whole answer to what is not HTTP, or not in time: there is no request that could be answered. */
+function describeUnreadable(code: string, locale: Locale): string {
+  const [status, reason] = UNREADABLE[code] ?? [400, 'Bad Request'];
+  const body = JSON.stringify({
+    type: 'urn:latchkey:problem:invalid_request',
+    ...MESSAGES[locale].invalid_request,
+    status,
+    code: 'invalid_request',
+    request_id: randomUUID(),
+  });
+  const head = [
+    `HTTP/1.1 ${status} ${reason}`,
+    'Content-Type: application/problem+json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Cache-Control: no-store',
+    'Connection: close',
+  ];
+  return `${head.join('\r\n')}\r\n\r\n${body}`;
 }

@@ -1,14 +1,23 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
 import { buildApp } from './app.js';
-import { ConfigError, loadConfig } from './config.js';
+import { generateKeys, type KeysOptions, rotateKeys, UsageError } from './commands/keys.js';
+import { ConfigError, loadConfig, loadKeySettings } from './config.js';
+import { toSeconds } from './lib/clock.js';
 import { serve } from './server.js';
 import { openDatabase } from './stores/sql/database.js';
+import { KeyError } from './tokens/key-set.js';
 import { VERSION } from './version.js';
+
+interface Options {
+  file?: string | undefined;
+  algorithm?: string | undefined;
+  'publish-seconds'?: string | undefined;
+}
 
 interface Command {
   summary: string;
-  run(): Promise<void>;
+  run(options: Options): Promise<void>;
 }
 
 const commands: Record<string, Command> = {
@@ -28,6 +37,18 @@ const commands: Record<string, Command> = {
       print(ran.length > 0 ? `Ran ${ran.join(', ')}.` : 'The schema is up to date.');
     },
   },
+  'keys generate': {
+    summary: 'Make a private key set: --file PATH [--algorithm ES256]',
+    async run(options) {
+      print(generateKeys(keysOptions(options)));
+    },
+  },
+  'keys rotate': {
+    summary: 'Take the next step of a key rotation: --file PATH [--publish-seconds 600]',
+    async run(options) {
+      print(rotateKeys(keysOptions(options)));
+    },
+  },
   openapi: {
     summary: 'Print the OpenAPI document',
     async run() {
@@ -39,12 +60,23 @@ const commands: Record<string, Command> = {
   },
 };
 
+function keysOptions(options: Options): KeysOptions {
+  const { keySetFile, longestTokenLife } = loadKeySettings();
+  return {
+    file: options.file ?? keySetFile,
+    algorithm: options.algorithm,
+    publishSeconds: options['publish-seconds'],
+    retireSeconds: longestTokenLife,
+    now: toSeconds(Date.now()),
+  };
+}
+
 const help = `Latchkey ${VERSION}
 
 Usage: latchkey <command>
 
 ${Object.entries(commands)
-  .map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(14)} ${summary}`)
   .join('\n')}
 
 Settings are environment variables; the README lists them.
@@ -62,20 +94,34 @@ const fail = (text: string, code: number): void => {
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'v' } },
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      version: { type: 'boolean', short: 'v' },
+      file: { type: 'string' },
+      algorithm: { type: 'string' },
+      'publish-seconds': { type: 'string' },
+    },
   });
   if (values.version) return print(VERSION);
-  const [name] = positionals;
-  if (values.help || name === undefined) return print(help);
+  const name = positionals.join(' ');
+  if (values.help || name === '') return print(help);
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (!command) return fail(`There is no command "${name}". Try: latchkey --help`, 2);
-  await command.run();
+  await command.run(values);
 }
 
 /** Exit codes: 1 what it tried failed, 2 it was asked or configured wrongly. */
 main().catch((error: unknown) => {
-  if (error instanceof ConfigError) return fail(error.message, 2);
-  const { code, message } = error as NodeJS.ErrnoException;
+  if (error instanceof ConfigError || error instanceof UsageError) return fail(error.message, 2);
+  if (error instanceof KeyError) return fail(`The key set cannot be used: ${error.message}.`, 1);
+  const { code, message, cause } = error as NodeJS.ErrnoException;
+  if (code === 'store_unavailable') {
+    const { code: why = 'no answer' } = cause as NodeJS.ErrnoException;
+    return fail(
+      `The database cannot be used (${why}): see DATABASE_URL, or LATCHKEY_DATA_DIR without one.`,
+      1,
+    );
+  }
   if (code === 'EADDRINUSE') return fail('The port is taken: set PORT to another one.', 1);
   if (code?.startsWith('ERR_PARSE_ARGS')) return fail(`${message}\nTry: latchkey --help`, 2);
   fail(error instanceof Error ? (error.stack ?? message) : String(error), 1);

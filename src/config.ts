@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { isAbsolute, join, resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import { LOCALES, type Locale } from './contract/messages.js';
+import { ALGORITHMS, type Algorithm, isHmac, readKeySet, readSingleKey } from './tokens/key-set.js';
 import type { Limit } from './tokens/state-store.js';
 
 /** The service's settings, read once from the environment, checked and frozen. Durations are seconds. */
@@ -20,8 +21,11 @@ export interface Config {
   readonly embedded: boolean;
   readonly migrate: boolean;
   readonly jwt: {
-    readonly signingKey: string;
-    readonly algorithm: HmacAlgorithm;
+    /** A secret or a private key in PEM; beside a key set it only verifies what it signed before. */
+    readonly signingKey: string | undefined;
+    readonly algorithm: Algorithm;
+    /** A private JWK Set, as text or as a file that is read again when it changes. */
+    readonly keySet: { readonly json: string } | { readonly path: string } | undefined;
     readonly issuer: string;
     readonly audience: string | undefined;
     readonly leeway: number;
@@ -49,9 +53,6 @@ export interface Config {
   /** What works but should not stay so; told at the start. */
   readonly warnings: readonly string[];
 }
-
-export const HMAC_ALGORITHMS = ['HS256', 'HS384', 'HS512'] as const;
-export type HmacAlgorithm = (typeof HMAC_ALGORITHMS)[number];
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -162,25 +163,73 @@ export function loadConfig(env: Env = process.env): Config {
     read.fault('REDIS_PREFIX must not contain braces: they mark the hash tag');
 
   const jwt = {
-    algorithm: read.oneOf('JWT_ALGORITHM', HMAC_ALGORITHMS, 'HS256'),
+    algorithm: read.oneOf('JWT_ALGORITHM', ALGORITHMS, 'HS256'),
+    keySet: readKeySetSource(read.text('JWT_KEYSET')),
     issuer: read.text('JWT_ISSUER') ?? 'latchkey',
     audience: read.text('JWT_AUDIENCE'),
     leeway: read.integer('JWT_LEEWAY', 0, { min: 0, max: 300 }),
     userIdClaim: read.oneOf('JWT_USER_ID', ['id', 'legacy_id'] as const, 'id'),
   };
   const givenKey = read.alias('JWT_SIGNING_KEY', 'JWT_SECRET_KEY');
-  const warnings = judgeKey(givenKey, { production, shared: redisUrl !== undefined }, read.fault);
+  const circumstances = { production, shared: redisUrl !== undefined, hasSet: jwt.keySet !== undefined };
+  const warnings = judgeKey(givenKey, jwt.algorithm, circumstances, read.fault);
+  if (jwt.keySet) requireUsable('JWT_KEYSET', () => readKeySet(keySetText(jwt.keySet!)), read.fault);
 
   if (read.faults.length > 0) throw new ConfigError(read.faults);
-  const signingKey = givenKey ?? loadOrMakeKey(dataDir);
+  const makesKey = givenKey === undefined && !jwt.keySet;
+  if (databaseUrl === undefined || makesKey) makeDataDir(dataDir);
+  const signingKey = makesKey ? loadOrMakeKey(dataDir) : givenKey;
   return deepFreeze({ ...config, jwt: { ...jwt, signingKey }, warnings });
 }
 
+/** What the key commands need to know: they must work where the service's other settings are not at hand. */
+export function loadKeySettings(env: Env = process.env): {
+  keySetFile: string | undefined;
+  longestTokenLife: number;
+} {
+  const read = createReader(env);
+  const week = 7 * 86_400;
+  const refreshLifetime = read.lifetime(
+    'REFRESH_TOKEN_LIFETIME_DAYS',
+    86_400,
+    'JWT_REFRESH_TOKEN_LIFETIME',
+    week,
+  );
+  if (read.faults.length > 0) throw new ConfigError(read.faults);
+  return { keySetFile: read.text('JWT_KEYSET'), longestTokenLife: refreshLifetime };
+}
+
+const readKeySetSource = (raw: string | undefined): Config['jwt']['keySet'] =>
+  raw === undefined ? undefined : raw.startsWith('{') ? { json: raw } : { path: resolve(raw) };
+
+const keySetText = (source: NonNullable<Config['jwt']['keySet']>): string =>
+  'json' in source ? source.json : readFileSync(source.path, 'utf8');
+
+function requireUsable(name: string, use: () => unknown, fault: (text: string) => void): void {
+  try {
+    use();
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    fault(`${name}: ${code ? `the file cannot be read (${code})` : message}`);
+  }
+}
+
+/** Says what is weak about the key; production refuses it. */
 function judgeKey(
   key: string | undefined,
-  { production, shared }: { production: boolean; shared: boolean },
+  algorithm: Algorithm,
+  { production, shared, hasSet }: { production: boolean; shared: boolean; hasSet: boolean },
   fault: (text: string) => void,
 ): string[] {
+  if (!isHmac(algorithm)) {
+    if (key === undefined && !hasSet)
+      fault(
+        'JWT_ALGORITHM: a public-key algorithm needs JWT_KEYSET, or a private key in PEM in JWT_SIGNING_KEY',
+      );
+    if (key !== undefined) requireUsable('JWT_SIGNING_KEY', () => readSingleKey(key, algorithm), fault);
+    return [];
+  }
+  if (key === undefined && hasSet) return [];
   if (key === undefined) {
     if (production) fault('JWT_SIGNING_KEY is required in production');
     return shared
@@ -200,6 +249,16 @@ function judgeKey(
   return [`${weakness}: anybody may guess it and sign tokens. Production refuses it.`];
 }
 
+function makeDataDir(dataDir: string): void {
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new ConfigError([`LATCHKEY_DATA_DIR must be a directory that this process may write to (${code})`]);
+  }
+}
+
 /** The embedded mode's own key: made once, also when two processes start at the same moment. */
 function loadOrMakeKey(dataDir: string): string {
   const path = join(dataDir, 'signing-key');
@@ -208,7 +267,6 @@ function loadOrMakeKey(dataDir: string): string {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   writeFileSync(draft, `${randomBytes(48).toString('base64url')}\n`, { mode: 0o600 });
   try {

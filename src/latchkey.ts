@@ -48,7 +48,7 @@ export const latchkey: FastifyPluginAsync<LatchkeyOptions> = async (app, { confi
 
   await app.register(database, { url: config.databaseUrl, dataDir: config.dataDir, migrate: config.migrate });
   await app.register(stateStore, { redisUrl: config.redisUrl, redisPrefix: config.redisPrefix });
-  await app.register(jwt, { key: token.signingKey, algorithm: token.algorithm });
+  await app.register(jwt, { key: token.signingKey, algorithm: token.algorithm, keySet: token.keySet });
   await app.register(sessions, {
     rules: {
       issuer: token.issuer,
@@ -65,7 +65,7 @@ export const latchkey: FastifyPluginAsync<LatchkeyOptions> = async (app, { confi
     },
     now,
   });
-  await app.register(blacklist);
+  await app.register(blacklist, { leeway: token.leeway });
   await app.register(accounts, { policy: config, limits });
   await app.register(rateLimit, { anon: limits.anon, now });
   await app.register(authenticate);

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { buildApp } from './app.js';
 import type { Config } from './config.js';
@@ -19,13 +20,31 @@ export async function serve(config: Config): Promise<FastifyInstance> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
       app.log.info({ signal }, 'stopping');
-      app.close().then(
+      stop(app).then(
         () => process.exit(0),
         () => process.exit(1),
       );
     });
   }
   return app;
+}
+
+/** Closing the socket resets connections that nobody has accepted yet: a moment to take them in. */
+const LAST_CALL_MS = 100;
+/** How long requests under way may take to finish. */
+const DRAIN_MS = 3500;
+
+async function stop(app: FastifyInstance): Promise<void> {
+  await delay(LAST_CALL_MS);
+  // Node.js closes what is idle now; what falls idle later would be kept alive, and slow senders waited for.
+  const sweep = setInterval(() => app.server.closeIdleConnections(), 100);
+  const cut = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS);
+  try {
+    await app.close();
+  } finally {
+    clearInterval(sweep);
+    clearTimeout(cut);
+  }
 }
 
 function describeService(config: Config): string {

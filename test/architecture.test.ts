@@ -104,7 +104,9 @@ const MAY_IMPORT: Record<string, { values: string[]; types?: string[] }> = {
   'src/pages': { values: ['src/pages', 'src/contract'] },
   'src/errors.ts': { values: ['src/contract'] },
   'src/version.ts': { values: [] },
-  'src/config.ts': { values: CORE, types: DOMAIN },
+  // It judges the keys it is given, so that a bad one stops the start.
+  'src/config.ts': { values: ['src/tokens', ...CORE], types: DOMAIN },
+  'src/commands': { values: ['src/commands', ...DOMAIN, ...CORE] },
   ...Object.fromEntries(DOMAIN.map((folder) => [folder, { values: [folder, ...CORE], types: DOMAIN }])),
   'src/stores': { values: ['src/stores', ...DOMAIN, ...CORE] },
   plugins: { values: ['plugins', 'src/stores', 'src/pages', ...DOMAIN, ...CORE], types: ['src/config.ts'] },

@@ -50,6 +50,7 @@ t.test('defaults are those of the contract', async (t) => {
     jwt: {
       signingKey: KEY,
       algorithm: 'HS256',
+      keySet: undefined,
       issuer: 'latchkey',
       audience: undefined,
       leeway: 0,
@@ -340,7 +341,7 @@ t.test('the settings are frozen, all the way down', async (t) => {
 });
 
 t.test('the signing key of embedded mode', async (t) => {
-  const keyOf = (dir: string) => loadConfig({ LATCHKEY_DATA_DIR: dir }).jwt.signingKey;
+  const keyOf = (dir: string) => loadConfig({ LATCHKEY_DATA_DIR: dir }).jwt.signingKey as string;
 
   await t.test('is made once, for its owner only', async (t) => {
     const dir = join(tempDir(t), 'made', 'here');

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { Activity, ActivityQuery, Sessions } from '../../src/contract/accounts.js';
 import { describeEvent, describeSession } from '../present.js';
-import { failures, NEEDS_TOKEN, NoContent } from '../responses.js';
+import { failures, HAS_BODY, NEEDS_TOKEN, NoContent } from '../responses.js';
 
 export const sessions: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/sessions', {
@@ -24,7 +24,7 @@ export const sessions: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'deleteSession',
       summary: "End one of the caller's sessions",
       params: Type.Object({ id: Type.String({ maxLength: 64 }) }),
-      response: { 204: NoContent, ...failures(...NEEDS_TOKEN, 'not_found') },
+      response: { 204: NoContent, ...failures(...HAS_BODY, ...NEEDS_TOKEN, 'not_found') },
     },
     handler: async ({ auth, params, client }, reply) => {
       await app.sessions.endOne(auth.user.id, params.id, client);

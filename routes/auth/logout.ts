@@ -18,8 +18,11 @@ export const logout: FastifyPluginAsyncTypebox = async (app) => {
     },
     handler: async (request, reply) => {
       await app.countRefused(request, reply, async () => {
-        const refresh = request.body.refresh ?? request.refreshTokenFromCookie();
-        await app.sessions.logout({ access: readBearer(request), refresh }, request.client);
+        const access = readBearer(request);
+        // A cookie that only happens to be there is no reason to refuse the bearer.
+        const asksByCookie = access === undefined || request.wantsCookie();
+        const refresh = request.body.refresh ?? (asksByCookie ? request.refreshTokenFromCookie() : undefined);
+        await app.sessions.logout({ access, refresh }, request.client);
       });
       if (request.wantsCookie()) reply.clearRefreshCookie();
       return { message: 'Logged out.' };

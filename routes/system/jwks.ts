@@ -16,7 +16,7 @@ export const jwks: FastifyPluginAsyncTypebox = async (app) => {
     },
     handler: async (_request, reply) => {
       reply.header('cache-control', 'public, max-age=300');
-      return { keys: [] };
+      return app.tokenCodec.publicKeys();
     },
   });
 };

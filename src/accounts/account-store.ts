@@ -43,8 +43,8 @@ export interface AccountStore {
   findTaken(account: Pick<NewAccount, 'email' | 'username' | 'phone'>): Promise<UniqueField[]>;
   /** The account and its event, both or neither. `taken` when another was quicker. */
   insert(account: NewAccount, event: SecurityEvent): Promise<{ user: User } | { taken: UniqueField }>;
-  /** Notes a login, and a re-hashed password with it. */
-  recordLogin(id: string, at: number, passwordHash?: string): Promise<void>;
+  /** Notes a login, and with it a hash made anew, unless the password has changed meanwhile. */
+  recordLogin(id: string, at: number, rehashed?: { from: string; to: string }): Promise<void>;
   updateProfile(id: string, profile: Profile): Promise<{ user: User } | { taken: UniqueField } | undefined>;
   /** Changes who may log in; every older session dies with the rise of `authVersion`. */
   setActive(id: string, active: boolean, reason: EndReason): Promise<User | undefined>;

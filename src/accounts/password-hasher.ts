@@ -39,8 +39,11 @@ export function createPasswordHasher({ concurrency, maxWaiting }: PasswordHasher
   return {
     hash: (password) => inTurn(() => argon2.hash(password, ARGON2)),
     verify: async (stored, password) => {
-      const matches = await inTurn(() => argon2.verify(stored || nobody, password));
-      return matches && Boolean(stored);
+      if (!stored?.startsWith('$argon2')) {
+        await inTurn(() => argon2.verify(nobody, password));
+        return false;
+      }
+      return inTurn(() => argon2.verify(stored, password));
     },
     // The library compares parameters, not variants.
     isOutdated: (stored) => !stored.startsWith('$argon2id$') || argon2.needsRehash(stored, ARGON2),

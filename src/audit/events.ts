@@ -74,6 +74,7 @@ const FLUSH_MS = 500;
 const BATCH = 500;
 /** While SQL is away events wait in memory, up to this many; then the oldest go. */
 const MAX_WAITING = 10_000;
+const DROP_AT_ONCE = 1000;
 
 export function createEventRecorder({ store, now, onTrouble }: EventRecorderNeeds): EventRecorder {
   let waiting: SecurityEvent[] = [];
@@ -92,9 +93,9 @@ export function createEventRecorder({ store, now, onTrouble }: EventRecorderNeed
   function enqueue(event: SecurityEvent): void {
     waiting.push(event);
     if (waiting.length > MAX_WAITING) {
-      const dropped = waiting.length - MAX_WAITING;
-      waiting = waiting.slice(dropped);
-      onTrouble(new Error('too many events wait for the database'), dropped);
+      // A tenth at once: to copy and to tell for each single one would be a burden of its own.
+      waiting = waiting.slice(DROP_AT_ONCE);
+      onTrouble(new Error('too many events wait for the database'), DROP_AT_ONCE);
     }
     schedule();
   }
@@ -164,7 +165,7 @@ export function createEventRecorder({ store, now, onTrouble }: EventRecorderNeed
     async close() {
       closed = true;
       clearTimeout(timer);
-      await tryFlush();
+      await flush().catch((error: unknown) => onTrouble(error, waiting.length));
     },
   };
 }

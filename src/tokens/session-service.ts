@@ -93,14 +93,14 @@ export function createSessionService(needs: SessionServiceNeeds) {
     { id: userId, authVersion }: Pick<User, 'id' | 'authVersion'>,
     client: Client,
     snapshot?: User,
-  ): Promise<{ sessionId: string; sign(user: User): Promise<TokenPair> }> {
+  ): Promise<{ sessionId: string; generation: string; sign(user: User): Promise<TokenPair> }> {
     const time = now();
     const issuedAt = toSeconds(time);
     const endsAt = issuedAt + policy.sessionMaxLifetime;
     const sessionId = newTokenId();
     const jti = newTokenId();
     const expiresAt = Math.min(issuedAt + policy.refreshLifetime, endsAt);
-    await store.openSession({
+    const { generation } = await store.openSession({
       userId,
       authVersion,
       sessionId,
@@ -113,7 +113,11 @@ export function createSessionService(needs: SessionServiceNeeds) {
       user: snapshot,
       now: time,
     });
-    return { sessionId, sign: (user) => signPair({ user, sessionId, jti, issuedAt, expiresAt }, issuedAt) };
+    return {
+      sessionId,
+      generation,
+      sign: (user) => signPair({ user, sessionId, jti, issuedAt, expiresAt }, issuedAt),
+    };
   }
 
   /**

@@ -10,8 +10,11 @@ import type { EndReason, User } from '../accounts/user.js';
  * Times are milliseconds since the epoch unless the name says seconds; the caller passes `now`.
  */
 export interface StateStore {
-  /** Stores a new session, and the user's snapshot unless a newer one or a fence is there. */
-  openSession(input: OpenSession): Promise<void>;
+  /**
+   * Stores a new session, and the user's snapshot unless a newer one or a fence is there. Gives the generation
+   * under which a snapshot may be cached later.
+   */
+  openSession(input: OpenSession): Promise<{ generation: string }>;
   /** Says whether a token of this session is good now, counts it against the user's limit, notes its use. */
   checkToken(input: CheckToken): Promise<CheckResult>;
   /** Rotates a refresh token: at most one successor exists, whoever asks and however often. */

@@ -1016,8 +1016,22 @@ t.test('settings', async (t) => {
     const late = await app.send(meOf(person.access));
     t.equal(late.statusCode, 200);
     t.equal(late.headers['x-token-expires-in'], '0');
+    await app.app.blacklist.revoke(person.access);
+    expectProblem(t, await app.send(meOf(person.access)), 401, 'token_revoked');
     app.advance(5 * SECOND);
     expectProblem(t, await app.send(meOf(person.access)), 401, 'token_expired');
+  });
+
+  await t.test('a single token may be revoked, its session goes on', async (t) => {
+    const app = await watchedApp(t, { env: { JWT_LEEWAY: '30' } });
+    const person = await signUp(app);
+    await app.app.blacklist.revoke(person.access);
+    expectProblem(t, await app.send(meOf(person.access)), 401, 'token_revoked');
+    const next = await refreshed(app, person.refresh);
+    t.equal((await app.send(meOf(next.access))).statusCode, 200);
+    app.advance(15 * MINUTE + 20 * SECOND);
+    expectProblem(t, await app.send(meOf(person.access)), 401, 'token_revoked');
+    await t.rejects(app.app.blacklist.revoke('nonsense'), { code: 'token_invalid' });
   });
 
   await t.test('REGISTRATION=closed', async (t) => {

@@ -195,6 +195,11 @@ t.test('every sort of answer is one that the document declares', async (t) => {
         for (const payload of payloads) asks.push({ headers, payload });
       } else {
         for (let n = 0; n < 6; n += 1) asks.push({ headers: bearer(access) });
+        if (name === 'delete') {
+          const { access } = await signUp(app);
+          asks.push({ headers: { ...bearer(access), 'content-type': 'text/plain' }, payload: 'x' });
+          asks.push({ headers: bearer(access), payload: { zzz: 'x'.repeat(70_000) } });
+        }
       }
       for (const ask of asks) {
         const answer = await send({ ...ask, method: name.toUpperCase() as 'GET', url });

@@ -205,7 +205,10 @@ async function requests(t: Test, stores: Stores): Promise<void> {
 }
 
 async function anonymous(t: Test, stores: Stores): Promise<void> {
-  const app = await watchedApp(t, { stores, env: { RATE_LIMIT_ANON: '4/hour' } });
+  const app = await watchedApp(t, {
+    stores,
+    env: { RATE_LIMIT_ANON: '4/hour', CORS_ORIGINS: 'https://shop.example.com' },
+  });
   const { send } = app;
   const good = await signUp(app);
   const ended = await signUp(app);
@@ -224,7 +227,6 @@ async function anonymous(t: Test, stores: Stores): Promise<void> {
     'no token, to delete': [{ method: 'DELETE', url: '/api/auth/sessions/x' }, 401],
     'another scheme': [{ url: '/api/auth/me', headers: { authorization: 'Basic eDp5' } }, 401],
     'a forged token': [meOf('a.b.c'), 401],
-    'an expired token': [meOf(expired), 401],
     'a revoked token': [meOf(ended.access), 401],
     'a refresh token as bearer': [meOf(good.refresh), 401],
     'verifying nonsense': [verifyOf('nonsense'), 401],
@@ -280,18 +282,19 @@ async function anonymous(t: Test, stores: Stores): Promise<void> {
         {
           method: 'OPTIONS',
           url: '/api/auth/register',
-          headers: { origin: 'http://localhost:3000', 'access-control-request-method': 'POST' },
+          headers: { origin: 'https://shop.example.com', 'access-control-request-method': 'POST' },
         },
-        stores === 'embedded' ? 204 : 404,
+        204,
       ],
       'a valid token': () => [meOf(person.access), 200],
       'verifying a valid token': () => [verifyOf(person.access), 200],
+      // Ours, if late: many callers behind one address show one before each refresh.
+      'an expired token': () => [meOf(expired), 401],
+      'verifying an expired token': () => [verifyOf(expired), 401],
       'a valid refresh': () => [refreshWith(refresh), 200],
       'a login': () => [login({ email: person.email }, PASSWORD), 200],
       'a failed login': () => [login({ email: person.email }), 401],
     };
-    // No page may call the servers from elsewhere, so that a preflight is like any other miss.
-    if (stores === 'servers') delete free.preflight;
     const [fresh, spent] = [freshAddress(), freshAddress()];
     for (let n = 0; n < 5; n += 1) await send(from(spent, nothing));
     for (const here of [fresh, spent]) {
@@ -326,18 +329,17 @@ async function whoseAddress(t: Test, stores: Stores): Promise<void> {
   await t.test('IPv6 counts by /64, IPv4 by itself however it is written', async (t) => {
     const { send } = await watchedApp(t, { stores, env });
     for (const request of [nothing, login({ email: 'nobody@example.com' })]) {
-      const max = request === nothing ? 2 : 2;
       const seconds = request === nothing ? 3600 : 60;
       await send(from('2001:db8:1:2::1', request));
       await send(from('2001:DB8:1:2:ffff:ffff:ffff:ffff', request));
-      expectLimited(t, await send(from('2001:db8:0001:0002:abcd::9', request)), max, seconds);
-      expectBudget(t, await send(from('2001:db8:1:3::1', request)), max, 1, seconds);
-      expectBudget(t, await send(from('2001:db8:1:2%eth0', request)), max, 1, seconds);
+      expectLimited(t, await send(from('2001:db8:0001:0002:abcd::9', request)), 2, seconds);
+      expectBudget(t, await send(from('2001:db8:1:3::1', request)), 2, 1, seconds);
+      expectBudget(t, await send(from('2001:db8:1:2%eth0', request)), 2, 1, seconds);
 
       await send(from('198.18.0.1', request));
       await send(from('::ffff:198.18.0.1', request));
-      expectLimited(t, await send(from('::ffff:c612:1', request)), max, seconds);
-      expectBudget(t, await send(from('198.18.0.2', request)), max, 1, seconds);
+      expectLimited(t, await send(from('::ffff:c612:1', request)), 2, seconds);
+      expectBudget(t, await send(from('198.18.0.2', request)), 2, 1, seconds);
     }
   });
 

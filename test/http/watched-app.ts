@@ -26,7 +26,8 @@ export async function watchedApp(
   t.teardown(() => {
     const log = real.logs();
     const leaked = [...secrets].filter((secret) => log.includes(secret));
-    if (leaked.length > 0) throw new Error(`${leaked.length} secrets stand in the log: ${leaked[0]}`);
+    if (leaked.length > 0)
+      throw new Error(`secrets stand in the log: ${leaked.map((secret) => `${secret.slice(0, 8)}…`)}`);
   });
 
   return {

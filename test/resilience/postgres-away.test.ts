@@ -196,6 +196,28 @@ t.test('while PostgreSQL is away', async (t) => {
     for (const email of made.slice(-8)) t.ok((await login(server, { email })).access, 'the account is there');
   });
 
+  await t.test('read-only, as a standby is', async (t) => {
+    const owner = await register(server);
+    const admin = new pg.Client({ connectionString: postgres.url });
+    await admin.connect();
+    t.teardown(() => admin.end());
+    const rename = () => server.patch('/api/auth/me', { first_name: 'A' }, { token: owner.access });
+    await admin.query('alter database postgres set default_transaction_read_only = on');
+    await admin.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where pid <> pg_backend_pid() and backend_type = 'client backend'`,
+    );
+    await eventually(t, 'connected again', 5, () => isReady(server));
+    await assertAway(t, 'PATCH /me', rename);
+    await assertAway(t, 'POST /login', () => (NEED_SQL['POST /login'] as Ask)(server, person));
+
+    // A connection in use never falls idle, so it would never be given up for that.
+    await admin.query('alter database postgres set default_transaction_read_only = off');
+    await eventually(t, 'taking writes again, under load', 5, async () =>
+      (await Promise.all(Array.from({ length: 12 }, rename))).every(({ status }) => status === 200),
+    );
+  });
+
   await t.test('a statement that waits for a lock is given up in time, and undone', async (t) => {
     const owner = await register(server);
     const client = new pg.Client({ connectionString: postgres.url });

@@ -3,8 +3,8 @@ import t, { type Test } from 'tap';
 import { buildApp } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
 import { createKeys } from '../../src/stores/keys.js';
-import { bearer, STORES, signUp, type TestApp, testApp } from '../support/app.js';
-import { type Api, api } from '../support/http.js';
+import { bearer, PASSWORD, STORES, signUp, type TestApp, testApp } from '../support/app.js';
+import { type Api, type ApiResponse, api } from '../support/http.js';
 import { freshDatabase } from '../support/postgres-server.js';
 import { withRedis } from '../support/redis-server.js';
 import { type ServerProcess, startServer } from '../support/server-process.js';
@@ -103,6 +103,45 @@ t.test('three processes on one Redis and one PostgreSQL', async (t) => {
   await t.test('fifty refreshes of one token at once have one successor', async (t) => {
     await assertOneSuccessor(t, servers, person);
     await assertOneSuccessor(t, servers, await login(pick(servers, 1), person));
+  });
+
+  await t.test('one of many who want the same name gets it', async (t) => {
+    const tally = (answers: ApiResponse[]) =>
+      answers.map(({ status, body }) => `${status} ${body.code ?? ''}`.trim()).sort();
+    const email = `wanted${process.pid}@example.com`;
+    const made = await Promise.all(
+      Array.from({ length: 9 }, (_, n) =>
+        pick(servers, n).post('/api/auth/register', { email, password: PASSWORD }),
+      ),
+    );
+    t.same(tally(made), ['201', ...Array(8).fill('409 email_taken')]);
+
+    const people = await Promise.all(servers.map(register));
+    const renamed = await Promise.all(
+      people.map(({ access }, n) =>
+        pick(servers, n).patch('/api/auth/me', { username: 'wanted' }, { token: access }),
+      ),
+    );
+    t.same(tally(renamed), ['200', '409 username_taken', '409 username_taken']);
+    for (const { access } of people)
+      t.equal((await me(pick(servers, 0), access)).status, 200, 'none is shut out');
+  });
+
+  await t.test('changes of one account that overlap end in what SQL holds, everywhere', async (t) => {
+    const { access } = await login(pick(servers, 0), person);
+    for (let round = 0; round < 5; round++) {
+      const changed = await Promise.all(
+        Array.from({ length: 9 }, (_, n) =>
+          pick(servers, n).patch('/api/auth/me', { first_name: `N${round}.${n}` }, { token: access }),
+        ),
+      );
+      t.same(new Set(changed.map(({ status }) => status)), new Set([200]));
+      const stored = (await inside.database.accounts.findById(id))?.firstName;
+      const shown = await Promise.all(
+        servers.map(async (server) => (await me(server, access)).body.first_name),
+      );
+      t.same(shown, [stored, stored, stored]);
+    }
   });
 
   /** Another session of the user, without the price of a password. */

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { statSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
@@ -11,7 +11,7 @@ import { PASSWORD, TEST_KEY } from '../support/app.js';
 import { freePort } from '../support/free-port.js';
 import { type Api, api } from '../support/http.js';
 import { withPostgres } from '../support/postgres-server.js';
-import { recordProcess } from '../support/process-records.js';
+import { makeTempDir, recordProcess } from '../support/process-records.js';
 import { sharedRedisUrl } from '../support/redis-namespace.js';
 import { withRedis } from '../support/redis-server.js';
 import { withServer } from '../support/server-process.js';
@@ -40,11 +40,11 @@ interface Running {
 
 /** The command line as a process of its own, in an environment that has only what is said here. */
 function start(t: Test, args: string[], env: Record<string, string> = {}): Running {
-  const cwd = t.testdir({ cwd: {} });
+  const cwd = makeTempDir('cwd');
   const { PATH, HOME } = process.env;
   const child = spawn(process.execPath, [CLI, ...args], {
-    cwd: join(cwd, 'cwd'),
-    env: { PATH, HOME, NODE_OPTIONS: '', LATCHKEY_DATA_DIR: join(cwd, 'data'), ...env },
+    cwd,
+    env: { PATH, HOME, NODE_OPTIONS: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   if (child.pid) recordProcess(child.pid);
@@ -76,43 +76,38 @@ async function run(t: Test, args: string[], env?: Record<string, string>) {
 
 t.test('processes that start at the same moment', async (t) => {
   await t.test('on one fresh data directory', async (t) => {
-    const dataDir = t.testdir();
     const { JWT_SIGNING_KEY: _, ...env } = PLAIN;
-    const servers = await fleet(t, 3, { ...env, LATCHKEY_DATA_DIR: dataDir });
+    const dataDir = t.testdir();
+    const servers = await fleet(t, 2, { ...env, LATCHKEY_DATA_DIR: dataDir });
     const person = await register(pick(servers, 0));
     for (const server of servers) t.equal((await me(server, person.access)).status, 200, 'one signing key');
-    await assertAlive(t, pick(servers, 1), await login(pick(servers, 2), person));
+    await assertAlive(t, pick(servers, 0), await login(pick(servers, 1), person));
     t.equal(statSync(join(dataDir, 'signing-key')).mode & 0o777, 0o600, 'for its owner only');
   });
 
   await t.test('on one fresh PostgreSQL database', async (t) => {
     const stores = await ownStores(t);
-    const servers = await fleet(t, 3, { ...PLAIN, ...stores });
-    const person = await register(pick(servers, 0));
-    await assertAlive(t, pick(servers, 1), await login(pick(servers, 2), person));
+    const servers = await fleet(t, 2, { ...PLAIN, ...stores });
+    await assertAlive(t, pick(servers, 1), await register(pick(servers, 0)));
     const client = new pg.Client({ connectionString: stores.DATABASE_URL as string });
     await client.connect();
     t.teardown(() => client.end());
-    const { rows } = await client.query('select name from kysely_migration order by name');
-    t.same(new Set(rows.map(({ name }) => name)).size, rows.length, 'each migration ran once');
-    t.ok(rows.length >= 2);
+    const { rows } = await client.query('select name from kysely_migration');
+    t.same(rows.map(({ name }) => name).sort(), ['0001-accounts', '0002-embedded-state'], 'each ran once');
   });
 });
 
 t.test('a port that is taken', async (t) => {
+  const taken = createServer();
   const PORT = String(await freePort());
-  await withServer(t, { env: { ...PLAIN, PORT } });
-  const everywhere: Record<string, Record<string, string>> = {
-    embedded: {},
-    'on servers': await ownStores(t),
-  };
+  await once(taken.listen(Number(PORT), '127.0.0.1'), 'listening');
+  t.teardown(() => void taken.close());
+  const everywhere = { embedded: {}, 'on servers': await ownStores(t) };
   for (const [name, stores] of Object.entries(everywhere)) {
-    await t.test(name, async (t) => {
-      const { code, took, stderr } = await run(t, ['serve'], { ...PLAIN, ...stores, PORT });
-      t.equal(code, 1);
-      t.equal(stderr, 'The port is taken: set PORT to another one.\n');
-      t.ok(took < 5000, `it ended in ${took} ms`);
-    });
+    const { code, took, stderr } = await run(t, ['serve'], { ...PLAIN, ...stores, PORT });
+    t.equal(code, 1, name);
+    t.equal(stderr, 'The port is taken: set PORT to another one.\n');
+    t.ok(took < 5000, `it ended in ${took} ms`);
   }
 });
 
@@ -143,39 +138,48 @@ const WRONG = {
   REDIS_PREFIX: '{zebra}',
 };
 
-const SERVERS = { DATABASE_URL: 'postgres://db/x', REDIS_URL: 'redis://cache' };
-
-const REFUSED: Record<string, { env: Record<string, string>; names: string[]; secret?: string }> = {
-  'unknown values': { env: WRONG, names: Object.keys(WRONG), secret: 'zebra' },
-  'any origin': { env: { CORS_ORIGINS: '*' }, names: ['CORS_ORIGINS'] },
-  'the null origin': { env: { CORS_ORIGINS: 'https://a.example,null' }, names: ['CORS_ORIGINS'] },
-  'two keys that differ': {
-    env: { JWT_SIGNING_KEY: `zebra1${TEST_KEY}`, JWT_SECRET_KEY: `zebra2${TEST_KEY}` },
-    names: ['JWT_SIGNING_KEY', 'JWT_SECRET_KEY'],
-    secret: 'zebra',
+/** Each is refused for all that is wrong with it, so a few starts show many reasons. */
+const REFUSED: Record<string, { env: Record<string, string>; names: string[] }> = {
+  'unknown values': { env: WRONG, names: Object.keys(WRONG) },
+  contradictions: {
+    env: {
+      CORS_ORIGINS: '*',
+      DATABASE_URL: 'postgres://zebra:stripes@db/zebra',
+      JWT_SIGNING_KEY: `zebra1${TEST_KEY}`,
+      JWT_SECRET_KEY: `zebra2${TEST_KEY}`,
+      ACCESS_TOKEN_LIFETIME_MINUTES: '15',
+      JWT_ACCESS_TOKEN_LIFETIME: '60',
+    },
+    names: [
+      'CORS_ORIGINS',
+      'REDIS_URL',
+      'JWT_SIGNING_KEY',
+      'JWT_SECRET_KEY',
+      'ACCESS_TOKEN_LIFETIME_MINUTES',
+      'JWT_ACCESS_TOKEN_LIFETIME',
+    ],
   },
-  'PostgreSQL without Redis': { env: { DATABASE_URL: SERVERS.DATABASE_URL }, names: ['REDIS_URL'] },
   'production without servers and key': {
-    env: { NODE_ENV: 'production' },
-    names: ['DATABASE_URL', 'REDIS_URL', 'JWT_SIGNING_KEY'],
+    env: { NODE_ENV: 'production', CORS_ORIGINS: 'https://zebra.example,null' },
+    names: ['DATABASE_URL', 'REDIS_URL', 'JWT_SIGNING_KEY', 'CORS_ORIGINS'],
   },
   'production with a short key': {
-    env: { NODE_ENV: 'production', ...SERVERS, JWT_SIGNING_KEY: 'zebra' },
-    names: ['JWT_SIGNING_KEY'],
-    secret: 'zebra',
-  },
-  'production with a key out of documentation': {
-    env: { NODE_ENV: 'production', ...SERVERS, JWT_SIGNING_KEY: 'change-me-zebra-zebra-zebra-zebra-zebra' },
-    names: ['JWT_SIGNING_KEY'],
-    secret: 'zebra',
+    env: {
+      NODE_ENV: 'production',
+      DATABASE_URL: 'postgres://db/zebra',
+      REDIS_URL: 'redis://zebra',
+      JWT_SIGNING_KEY: 'zebra',
+      PASSWORD_BLOCKLIST: 'off',
+    },
+    names: ['JWT_SIGNING_KEY', 'PASSWORD_BLOCKLIST'],
   },
 };
 
 t.test('settings that cannot be used stop the start', async (t) => {
   await Promise.all(
-    Object.entries(REFUSED).map(([name, { env, names, secret }]) =>
-      t.test(name, async (t) => {
-        const { code, stdout, stderr } = await run(t, ['serve'], env);
+    Object.entries(REFUSED).map(async ([name, { env, names }]) => {
+      const { code, stdout, stderr } = await run(t, ['serve'], env);
+      await t.test(name, async (t) => {
         t.equal(code, 2);
         t.equal(stdout, '', 'nothing is said to be ready');
         t.same(
@@ -183,10 +187,10 @@ t.test('settings that cannot be used stop the start', async (t) => {
           [],
           'every variable is named',
         );
-        if (secret) t.notMatch(stderr, secret, 'and no value');
+        t.notMatch(stderr, 'zebra', 'and no value');
         t.notMatch(stderr, /^ +at /m, 'without a stack');
-      }),
-    ),
+      });
+    }),
   );
 });
 
@@ -219,10 +223,8 @@ t.test('the command line', async (t) => {
   const env = { ...PLAIN };
   const asked: Record<string, string[]> = {
     '--version': ['--version'],
-    '--help': ['--help'],
     'no command': [],
-    'an unknown command': ['sevre'],
-    'a name that every object has': ['toString'],
+    'an unknown command': ['toString'],
     'an unknown option': ['serve', '--port=1'],
     openapi: ['openapi'],
   };
@@ -232,13 +234,9 @@ t.test('the command line', async (t) => {
     ),
   );
   t.match(answers['--version'], { code: 0, stdout: `${VERSION}\n`, stderr: '' });
-  for (const name of ['--help', 'no command'])
-    t.match(answers[name], {
-      code: 0,
-      stdout: /^Latchkey .*\bserve\b.*\bmigrate\b.*\bopenapi\b/s,
-      stderr: '',
-    });
-  for (const name of ['an unknown command', 'a name that every object has', 'an unknown option']) {
+  const help = /^Latchkey .*\bserve\b.*\bmigrate\b.*\bopenapi\b/s;
+  t.match(answers['no command'], { code: 0, stdout: help, stderr: '' });
+  for (const name of ['an unknown command', 'an unknown option']) {
     t.match(answers[name], { code: 2, stdout: '', stderr: /latchkey --help/ }, name);
     t.notMatch(answers[name]?.stderr, /^ +at /m);
   }
@@ -260,11 +258,6 @@ t.test('the command line', async (t) => {
       'Ran 0001-accounts, 0002-embedded-state.\n',
       'The schema is up to date.\n',
     ]);
-    t.match(await run(t, ['migrate'], stores), {
-      code: 0,
-      stdout: 'The schema is up to date.\n',
-      stderr: '',
-    });
     const server = api((await withServer(t, { env: { ...stores, MIGRATE: 'off' } })).url);
     t.ok((await register(server)).access, 'and a server that must not migrate can work');
   });
@@ -299,7 +292,7 @@ t.test('SIGTERM', async (t) => {
     const { running, server, port } = await serve(t, { LATCHKEY_DATA_DIR });
     const person = await register(server);
     const body = { email: person.email, password: PASSWORD };
-    const logins = Array.from({ length: 30 }, () => server.post('/api/auth/login', body));
+    const logins = Array.from({ length: 10 }, () => server.post('/api/auth/login', body));
     const rotations = Array.from({ length: 10 }, () => refresh(server, person.refresh));
     const slow = connect(port, '127.0.0.1');
     slow.on('error', () => undefined);
@@ -321,7 +314,7 @@ t.test('SIGTERM', async (t) => {
       },
     );
     const count = (type: string) => told.events.filter((event) => event.type === type).length;
-    t.same([count('registered'), count('login'), count('token_refreshed')], [1, 30, 10]);
+    t.same([count('registered'), count('login'), count('token_refreshed')], [1, 10, 10]);
     await assertEnds(t, again.running);
   });
 

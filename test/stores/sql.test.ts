@@ -284,7 +284,10 @@ async function accountStore(t: Test, db: Database['db']): Promise<void> {
     await accounts.recordLogin(user.id, 1_767_700_000_000);
     t.strictSame(await accounts.findById(user.id), { ...user, lastLogin: 1_767_700_000_000 });
     t.equal(await accounts.findPasswordHash(user.id), '$hash');
-    await accounts.recordLogin(user.id, 1_767_700_000_001, '$new');
+    await accounts.recordLogin(user.id, 1_767_700_000_001, { from: '$other', to: '$lost' });
+    t.not(await accounts.findPasswordHash(user.id), '$lost', 'a password changed meanwhile stays');
+    const from = (await accounts.findPasswordHash(user.id)) as string;
+    await accounts.recordLogin(user.id, 1_767_700_000_001, { from, to: '$new' });
     t.equal(await accounts.findPasswordHash(user.id), '$new');
   });
 

@@ -47,7 +47,7 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
 
   return {
     async openSession(s) {
-      await redis.run(
+      const generation = await redis.run(
         scripts.openSession,
         [keys.session(s.userId, s.sessionId), keys.user(s.userId), keys.index(s.userId)],
         [
@@ -64,6 +64,7 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
           ...(s.user ? encodeUser(s.user) : ['']),
         ],
       );
+      return { generation: generation as string };
     },
 
     async checkToken(token) {

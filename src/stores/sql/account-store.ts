@@ -68,11 +68,21 @@ export function createAccountStore(db: Kysely<Schema>): AccountStore {
       });
     },
 
-    async recordLogin(id, at, passwordHash) {
+    async recordLogin(id, at, rehashed) {
       await run(() =>
         db
           .updateTable('users')
-          .set({ last_login: at, ...(passwordHash === undefined ? {} : { password_hash: passwordHash }) })
+          .set((e) => ({
+            last_login: at,
+            ...(rehashed && {
+              password_hash: e
+                .case()
+                .when('password_hash', '=', rehashed.from)
+                .then(rehashed.to)
+                .else(e.ref('password_hash'))
+                .end(),
+            }),
+          }))
           .where('id', '=', id)
           .execute(),
       );

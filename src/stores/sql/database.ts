@@ -36,7 +36,7 @@ export function openDatabase({ url, dataDir, onError = () => undefined }: Databa
       db,
       dialect: 'sqlite',
       sqlite,
-      migrate: () => migrateToLatest(db, 'sqlite'),
+      migrate: () => run(() => migrateToLatest(db, 'sqlite')),
       ping: () => ping(db),
       close: () => db.destroy(),
     };
@@ -49,7 +49,7 @@ export function openDatabase({ url, dataDir, onError = () => undefined }: Databa
     async migrate() {
       const patient = openPostgresForMigrations(url);
       try {
-        return await migrateToLatest(patient, 'postgres');
+        return await run(() => migrateToLatest(patient, 'postgres'));
       } finally {
         await patient.destroy();
       }

@@ -28,10 +28,14 @@ export function isUnavailable(error: unknown): boolean {
   return isConnectionFailure(error);
 }
 
+const CONNECTION_FAILURE =
+  /^(Connection terminated|timeout exceeded|timeout expired|Query read timeout|Client (was closed|has encountered))/;
+
 /** node-postgres reports what happens to a connection as plain errors, most of them without a code. */
 function isConnectionFailure(error: Error & { code?: unknown }): boolean {
-  if (typeof error.code === 'string' && /^(E[A-Z]+|08)/.test(error.code)) return true;
-  return /timeout|terminated|Connection|connect/i.test(error.message);
+  if (typeof error.code === 'string' && /^E(CONN|PIPE|TIMEDOUT|NOTFOUND|HOST|NET|AI_)/.test(error.code))
+    return true;
+  return CONNECTION_FAILURE.test(error.message);
 }
 
 /** Which column's uniqueness the statement broke, if that is what went wrong. */

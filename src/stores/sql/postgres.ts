@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
 import pg from 'pg';
+import { isUnavailable } from './errors.js';
 import type { Schema } from './schema.js';
 
 /** A statement or a connection that takes longer is a store that is away. */
@@ -40,7 +41,8 @@ export function openPostgresForMigrations(url: string): Kysely<Schema> {
 
 /**
  * A client whose query timed out still waits for that answer, and whoever gets it next would wait behind it.
- * Any failure that is not PostgreSQL's own word about a statement therefore ends the connection.
+ * One to a server that became a standby would go on refusing. Whatever is not PostgreSQL's word about a statement
+ * therefore ends the connection.
  */
 function discardBroken(pool: pg.Pool): PostgresPool {
   return {
@@ -54,7 +56,7 @@ function discardBroken(pool: pg.Pool): PostgresPool {
           try {
             return await (client.query as (...args: unknown[]) => Promise<never>)(...args);
           } catch (error) {
-            if (!(error instanceof pg.DatabaseError)) broken = true;
+            if (isUnavailable(error)) broken = true;
             throw error;
           }
         },

@@ -8,15 +8,15 @@ import { shared } from './shared.js';
  */
 export const openSession = `${shared}
 local session, user, index = KEYS[1], KEYS[2], KEYS[3]
-if redis.call('EXISTS', session) == 1 then return 0 end
+if redis.call('EXISTS', session) == 1 then return redis.call('HGET', user, 'g') end
 local now, sid, ends_at = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[5])
 local ttl = ends_at * 1000 - now
 if ttl < 1000 then ttl = 1000 end
 
-local u = redis.call('HMGET', user, 'e', 'v', 'f', 'd')
-local epoch = u[1]
+local u = redis.call('HMGET', user, 'e', 'v', 'f', 'd', 'g')
+local epoch, generation = u[1], u[5]
 if not epoch then
-  epoch = ARGV[1]
+  epoch, generation = ARGV[1], ARGV[1]
   redis.call('HSET', user, 'e', epoch, 'g', epoch)
 end
 keep(user, ttl)
@@ -33,5 +33,5 @@ redis.call('ZADD', index, ends_at * 1000, sid)
 keep(index, ttl)
 
 if ARGV[12] ~= '' and not u[4] and not fenced(u[3], now) then write_user(user, ARGV, 12, u[2]) end
-return 1
+return generation
 `;

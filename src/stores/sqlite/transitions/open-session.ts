@@ -6,15 +6,16 @@ import { isFenced, keep, newUser, type SessionHash, type UserHash, writeUser } f
 /** As much of a user agent as Redis keeps. */
 const USER_AGENT_LENGTH = 192;
 
-export function openSession(rows: Rows, keys: Keys, o: OpenSession): void {
+export function openSession(rows: Rows, keys: Keys, o: OpenSession): { generation: string } {
   const { now } = rows;
   const session = rows.load<SessionHash>(keys.session(o.userId, o.sessionId));
-  if (session.value) return;
-
-  session.expiresAt = Math.max(o.expiresAtSeconds * 1000, now + 1000);
   const user = rows.load<UserHash>(keys.user(o.userId));
   user.value ??= newUser(now);
   const u = user.value;
+  const generation = String(u.g);
+  if (session.value) return { generation };
+
+  session.expiresAt = Math.max(o.expiresAtSeconds * 1000, now + 1000);
   keep(user, session.expiresAt);
 
   session.value = {
@@ -30,4 +31,5 @@ export function openSession(rows: Rows, keys: Keys, o: OpenSession): void {
     ua: o.userAgent.slice(0, USER_AGENT_LENGTH),
   };
   if (o.user && !u.d && !isFenced(u, now)) writeUser(u, o.user);
+  return { generation };
 }
