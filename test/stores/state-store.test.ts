@@ -420,8 +420,9 @@ async function contract(t: Test, adapter: Adapter): Promise<void> {
       await publish(changed, 'f1');
       t.strictSame(await check(token), ok(changed));
       await cache(user, stale);
-      await publish(raiseVersion(changed), 'f1');
-      t.strictSame(await check(token), ok(changed), 'what comes late changes nothing');
+      await publish(changed, 'f1');
+      await publish(user, 'f1');
+      t.strictSame(await check(token), ok(changed), 'told twice, or late, it changes nothing');
     });
 
     await t.test('a publication that ends sessions does so once', async (t) => {
@@ -509,6 +510,21 @@ async function contract(t: Test, adapter: Adapter): Promise<void> {
       await publish(changed, 'slow');
       await cache(changed, await askStale(t, token));
       t.strictSame(await check(token), ok(changed));
+    });
+
+    await t.test('a publication whose fence a later change has pruned still counts', async (t) => {
+      const user = makeUser();
+      const token = await open(user);
+      await fence(user.id, 'paused');
+      await advance(FENCE_MS);
+      await fence(user.id, 'later');
+      const second = raiseVersion(user, { firstName: 'Second' });
+      await publish(second, 'later');
+      const third = raiseVersion(second, { role: 'support' });
+      await publish(third, 'paused');
+      t.strictSame(await check(token), ok(third));
+      await publish(second, 'later');
+      t.strictSame(await check(token), ok(third), 'and an older one changes nothing');
     });
 
     await t.test('a lost publication of a new authVersion still ends older sessions', async (t) => {

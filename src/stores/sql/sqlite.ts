@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import {
   type CompiledQuery,
@@ -29,6 +29,8 @@ const BUSY_TIMEOUT_MS = 1000;
 /** Opens, or makes, the file. `synchronous=FULL`: what was answered survives a power cut, not only a kill. */
 export function openSqlite(path: string): { db: Kysely<Schema>; sqlite: SqliteHandle } {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  // For its owner only, whatever the folder allows; SQLite gives the log beside it the same mode.
+  closeSync(openSync(path, 'a', 0o600));
   const raw = new Database(path);
   raw.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`);
   raw.exec('pragma journal_mode = wal');

@@ -22,7 +22,8 @@ return 1
 /**
  * After the change. Lifts that fence only, and writes the snapshot unless a later change already did. While other
  * fences stand only the version is noted: whoever lifts the last of them may hold what an earlier change made.
- * Repeating it changes nothing: the epoch rises only together with the fence's removal.
+ * Repeating it changes nothing: the epoch rises only together with the fence's removal. A fence that outlived its
+ * deadline may have gone before; the version is told all the same, or an older snapshot would be believed.
  */
 export const publishUser = `${shared}
 local user, id, reason, deleted = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
@@ -32,10 +33,11 @@ local open, found = '', false
 for fence, ends in string.gmatch(u[2] or '', '([^=;]+)=(%d+);') do
   if fence == id then found = true else open = open .. fence .. '=' .. ends .. ';' end
 end
-if not found then return 0 end
-if open == '' then redis.call('HDEL', user, 'f') else redis.call('HSET', user, 'f', open) end
-redis.call('HINCRBY', user, 'g', 1)
-if reason ~= '' then raise_epoch(user, reason) end
+if found then
+  if open == '' then redis.call('HDEL', user, 'f') else redis.call('HSET', user, 'f', open) end
+  redis.call('HINCRBY', user, 'g', 1)
+  if reason ~= '' then raise_epoch(user, reason) end
+end
 if deleted == '1' then
   redis.call('HDEL', user, unpack(USER_FIELDS))
   redis.call('HSET', user, 'd', 1)

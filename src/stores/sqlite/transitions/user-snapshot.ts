@@ -23,10 +23,12 @@ export function fenceUser(
 
 export function publishUser(rows: Rows, keys: Keys, p: PublishUser): void {
   const u = rows.load<UserHash>(keys.user(p.userId)).value;
-  if (!u?.f.some(({ id }) => id === p.fenceId)) return;
-  u.f = u.f.filter(({ id }) => id !== p.fenceId);
-  u.g += 1;
-  if (p.endSessions) raiseEpoch(u, p.endSessions);
+  if (!u) return;
+  if (u.f.some(({ id }) => id === p.fenceId)) {
+    u.f = u.f.filter(({ id }) => id !== p.fenceId);
+    u.g += 1;
+    if (p.endSessions) raiseEpoch(u, p.endSessions);
+  }
   if (!p.user) {
     delete u.user;
     u.d = 1;
