@@ -37,8 +37,9 @@ export function closedLoop({ port, lanes, ms, expected = 200, next }) {
       let received = Buffer.alloc(0);
       let sentAt = 0;
       const send = (answer) => {
-        if (failed || performance.now() - started >= ms) return socket.end();
+        // Asked before the end as well: a lane must see each answer, or it would go on with a spent token.
         const bytes = next(lane, answer);
+        if (failed || performance.now() - started >= ms) return socket.end();
         sentAt = performance.now();
         socket.write(bytes);
       };

@@ -88,6 +88,13 @@ export async function startLatchkey(redis, env = {}) {
   return { port, child, startMs: performance.now() - startedAt };
 }
 
+/** Password comparisons per second on the server's core, with nothing around them. */
+export async function rawArgon2(ms) {
+  const child = start(SERVER_CORE, process.execPath, [here('./raw-argon2.mjs'), String(ms)]);
+  await once(child, 'exit');
+  return Number(child.output);
+}
+
 async function reachable(child, port) {
   const { connect } = await import('node:net');
   for (let turn = 0; turn < 500; turn++) {

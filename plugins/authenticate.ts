@@ -27,7 +27,7 @@ export default fp(
         app.sessions.authenticate(requireBearer(request)),
       );
       const { claims, limit } = request.auth;
-      announceToken(reply, claims.expiresAt);
+      announceToken(reply, claims.expiresAt, app.clock());
       if (limit) setLimitHeaders(reply, limit);
     });
   },
@@ -35,11 +35,10 @@ export default fp(
 );
 
 /** `X-Auth-Status` and how long the token in use still lives. */
-export function announceToken(reply: FastifyReply, expiresAtSeconds: number): void {
+export function announceToken(reply: FastifyReply, expiresAtSeconds: number, now: number): void {
   reply.header('x-auth-status', 'authenticated' satisfies AuthStatus);
   reply.header('x-token-expires-at', toIso(expiresAtSeconds * 1000));
-  const left = expiresAtSeconds - toSeconds(reply.server.clock());
-  reply.header('x-token-expires-in', Math.max(0, left));
+  reply.header('x-token-expires-in', Math.max(0, expiresAtSeconds - toSeconds(now)));
 }
 
 /** RFC 9110 §11.1: the scheme is case-insensitive; RFC 6750 §2.1: then one token. */

@@ -1,20 +1,24 @@
-import cors from '@fastify/cors';
+import cors, { type FastifyCorsOptions } from '@fastify/cors';
+import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
+import { AuthError } from '../src/errors.js';
 
 export interface CorsOptions {
   origins: readonly string[];
   /** Embedded mode: front ends of developers run on any port of this machine. */
   allowLocalhost: boolean;
+  /** Of an application that is not ours, the library must not take every `OPTIONS` request. */
+  ownRoutesOnly?: boolean;
 }
 
 const LOCALHOST = /^http:\/\/(localhost|127\.0\.0\.1)(:\d{1,5})?$/;
 
 /** Which pages may call from the browser, with credentials, and what they may read of the answers. */
 export default fp<CorsOptions>(
-  async (app, { origins, allowLocalhost }) => {
+  async (app, { origins, allowLocalhost, ownRoutesOnly = false }) => {
     const listed = new Set(origins);
     const isAllowed = (origin: string) => listed.has(origin) || (allowLocalhost && LOCALHOST.test(origin));
-    await app.register(cors, {
+    await app.register(ownRoutesOnly ? ofOwnRoutes : cors, {
       // A caller that is no page, or a page from elsewhere, gets none of these headers.
       origin: (origin, done) => done(null, origin !== undefined && isAllowed(origin) && origin),
       credentials: true,
@@ -38,3 +42,28 @@ export default fp<CorsOptions>(
   },
   { name: 'cors' },
 );
+
+/** @fastify/cors but for its route `OPTIONS *`, which is the application's: each of our own paths gets one. */
+const ofOwnRoutes = fp<FastifyCorsOptions>(
+  (app, options, done) => {
+    const withoutRoutes: FastifyInstance = Object.create(app, { options: { value: () => undefined } });
+    cors(withoutRoutes, options, done);
+
+    const paths = new Set<string>();
+    app.addHook('onRoute', ({ url }) => {
+      const path = url.slice(app.prefix.length).replace(/\/$/, '');
+      if (paths.has(path)) return;
+      paths.add(path);
+      for (const spelling of [path, `${path}/`]) {
+        // To some routers both are one.
+        const isThere = app.hasRoute({ method: 'OPTIONS', url: app.prefix + spelling });
+        if (!isThere) app.options(spelling, { schema: { hide: true } }, notThere);
+      }
+    });
+  },
+  { name: 'cors-of-own-routes' },
+);
+
+async function notThere(): Promise<never> {
+  throw new AuthError('not_found');
+}

@@ -1,16 +1,23 @@
 import fp from 'fastify-plugin';
 import type { AccountStore } from '../src/accounts/account-store.js';
+import type { OauthClientStore } from '../src/accounts/oauth-clients.js';
 import type { RoleStore } from '../src/accounts/roles.js';
 import type { EventStore } from '../src/audit/events.js';
 import { describeError } from '../src/lib/describe-error.js';
 import { createAccountStore } from '../src/stores/sql/account-store.js';
 import { type Database, openDatabase } from '../src/stores/sql/database.js';
 import { createEventStore } from '../src/stores/sql/event-store.js';
+import { createOauthClientStore } from '../src/stores/sql/oauth-client-store.js';
 import { createRoleStore } from '../src/stores/sql/role-store.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    database: Database & { accounts: AccountStore; events: EventStore; roles: RoleStore };
+    database: Database & {
+      accounts: AccountStore;
+      events: EventStore;
+      roles: RoleStore;
+      clients: OauthClientStore;
+    };
   }
 }
 
@@ -40,6 +47,7 @@ export default fp<DatabaseOptions>(
       accounts: createAccountStore(db),
       events: createEventStore(db),
       roles: createRoleStore(db),
+      clients: createOauthClientStore(db),
     });
   },
   { name: 'database' },

@@ -1,9 +1,5 @@
 import swagger from '@fastify/swagger';
 import fp from 'fastify-plugin';
-import { Event, Session } from '../src/contract/accounts.js';
-import { Problem } from '../src/contract/problem.js';
-import { Pair, PairWithUser } from '../src/contract/tokens.js';
-import { User } from '../src/contract/user.js';
 
 export interface DocsOptions {
   publicUrl: URL;
@@ -25,21 +21,31 @@ export default fp<DocsOptions>(
         },
         servers: [{ url: publicUrl.origin }],
         components: {
-          securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+          securitySchemes: {
+            bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+            client: {
+              type: 'http',
+              scheme: 'basic',
+              description: 'Id and secret of `latchkey client create`.',
+            },
+          },
         },
         security: [{ bearer: [] }],
         tags: [
           { name: 'auth', description: 'Signing in and out.' },
           { name: 'tokens', description: 'Refreshing and checking tokens.' },
           { name: 'account', description: "The caller's own account." },
+          { name: 'oauth', description: 'For other services that are given tokens.' },
           { name: 'system', description: 'For operators.' },
         ],
       },
+      // Whatever has an id is documented, also where it is hidden from the document of an application around us.
+      transform: ({ schema, url }) => ({ schema: { ...schema, hide: !schema?.operationId }, url }),
       refResolver: {
-        buildLocalReference: (schema, _base, _fragment, index) => String(schema.$id ?? `schema-${index}`),
+        buildLocalReference: (schema, _base, _fragment, index) =>
+          String(schema.$id ?? `schema-${index}`).replace('latchkey:', ''),
       },
     });
-    for (const schema of [Problem, User, Pair, PairWithUser, Session, Event]) app.addSchema(schema);
   },
   { name: 'docs' },
 );

@@ -1,12 +1,29 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { Code } from '../src/contract/codes.js';
-import { fieldMessage, MESSAGES } from '../src/contract/messages.js';
+import { fieldMessage, type Locale, MESSAGES, pickLocale } from '../src/contract/messages.js';
 import type { ProblemDocument } from '../src/contract/problem.js';
 import { AuthError, type FieldFault } from '../src/errors.js';
 import { describeError } from '../src/lib/describe-error.js';
 import { setLimitHeaders } from './limit-headers.js';
 import type { AuthStatus } from './request-context.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Answers with the problem document of whatever was thrown; the cause goes to the log, never to the caller. */
+    sendProblem(
+      request: FastifyRequest,
+      reply: FastifyReply,
+      thrown: unknown,
+      dialect?: Dialect,
+    ): FastifyReply;
+  }
+}
+
+export interface ErrorsOptions {
+  /** For callers who have no preference. */
+  defaultLocale: Locale;
+}
 
 /** The one place where a code becomes an HTTP status. */
 export const STATUS = {
@@ -53,42 +70,64 @@ const AUTH_STATUS: Partial<Record<Code, AuthStatus>> = {
   session_ended: 'revoked',
 };
 
-/** Turns whatever was thrown into a problem document (RFC 9457); the cause goes to the log, never to the caller. */
-export default fp(
-  async (app) => {
-    app.setErrorHandler((error, request, reply) => sendProblem(request, reply, error));
+/** Turns whatever is thrown into a problem document (RFC 9457). */
+export default fp<ErrorsOptions>(
+  async (app, { defaultLocale }) => {
+    app.decorate('sendProblem', (request, reply, thrown, dialect) => {
+      const locale = pickLocale(request.headers['accept-language'], defaultLocale);
+      return sendProblem(request, reply, toAuthError(thrown), locale, dialect);
+    });
+    app.setErrorHandler((error, request, reply) => app.sendProblem(request, reply, error));
   },
-  { name: 'errors', dependencies: ['request-context'] },
+  { name: 'errors' },
 );
 
-export function sendProblem(request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
-  const error = toAuthError(thrown);
+/** How the routes of another protocol speak of a failure. */
+export interface Dialect {
+  /** `WWW-Authenticate` of a 401. */
+  challenge(code: Code): string;
+  /** The member `error` of the document, where that protocol has a word for it. */
+  error(code: Code): string | undefined;
+}
+
+function sendProblem(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  error: AuthError,
+  locale: Locale,
+  dialect: Dialect = { challenge, error: () => undefined },
+): FastifyReply {
   const status = STATUS[error.code];
   log(request, error, status);
 
   const authStatus = AUTH_STATUS[error.code];
   if (authStatus) reply.header('x-auth-status', authStatus);
-  if (status === 401) reply.header('www-authenticate', challenge(error.code));
+  if (status === 401) reply.header('www-authenticate', dialect.challenge(error.code));
   if (error.limit) setLimitHeaders(reply, error.limit);
   if (status === 429 || status === 503) reply.header('retry-after', error.retryAfter ?? 1);
   return reply
     .code(status)
     .header('cache-control', 'no-store')
-    .header('content-language', request.locale)
+    .header('content-language', locale)
     .type('application/problem+json; charset=utf-8')
     .serializer((document: unknown) => JSON.stringify(document))
-    .send(describeProblem(request, error, status));
+    .send({ error: dialect.error(error.code), ...describeProblem(request.id, error, status, locale) });
 }
 
-function describeProblem(request: FastifyRequest, error: AuthError, status: number): ProblemDocument {
-  const { title, detail } = MESSAGES[request.locale][error.code];
+function describeProblem(
+  requestId: string,
+  error: AuthError,
+  status: number,
+  locale: Locale,
+): ProblemDocument {
+  const { title, detail } = MESSAGES[locale][error.code];
   return {
     type: `urn:latchkey:problem:${error.code}`,
     title,
     status,
     detail,
     code: error.code,
-    request_id: request.id,
+    request_id: requestId,
     ...(error.reason === undefined ? {} : { reason: error.reason }),
     ...(error.errors === undefined
       ? {}
@@ -96,14 +135,14 @@ function describeProblem(request: FastifyRequest, error: AuthError, status: numb
           errors: error.errors.map(({ field, code, limit }) => ({
             field,
             code,
-            message: fieldMessage(request.locale, code, { limit }),
+            message: fieldMessage(locale, code, { limit }),
           })),
         }),
   };
 }
 
 /** RFC 6750 §3: no error code for a caller who sent no token. */
-function challenge(code: Code): string {
+export function challenge(code: Code): string {
   const realm = 'Bearer realm="latchkey"';
   return code.startsWith('token_') && code !== 'token_missing' ? `${realm}, error="invalid_token"` : realm;
 }

@@ -1,10 +1,10 @@
-import { readFileSync, statSync } from 'node:fs';
 import jwt, { type JWT } from '@fastify/jwt';
 import Fastify from 'fastify';
 import fp from 'fastify-plugin';
 import { describeError } from '../src/lib/describe-error.js';
 import { HEADER_TYPE, type SignedPayload, type TokenType } from '../src/tokens/claims.js';
-import { createKeyRing, type KeyCodec, type KeyRing } from '../src/tokens/key-ring.js';
+import { createKeyFile } from '../src/tokens/key-file.js';
+import { createKeyRing, type KeyCodec, type KeyRing, UnknownKeyError } from '../src/tokens/key-ring.js';
 import {
   type Algorithm,
   isHmac,
@@ -17,6 +17,11 @@ import {
 declare module 'fastify' {
   interface FastifyInstance {
     tokenCodec: KeyRing;
+    /**
+     * Runs what verifies a token, and once more if the token's key is unknown: another process may have read the
+     * changed key file a moment earlier. `check` must do nothing before it has read the token.
+     */
+    withNewKeys<T>(check: () => Promise<T>): Promise<T>;
   }
 }
 
@@ -34,44 +39,50 @@ const WATCH_MS = 2000;
 /** Signs and verifies with @fastify/jwt, by as many keys as there are. */
 export default fp<JwtOptions>(
   async (app, options) => {
-    const ring = createKeyRing(await createCodecs(loadKeys(options)));
-    app.decorate('tokenCodec', ring);
+    const { keySet } = options;
+    if (!keySet || 'json' in keySet) {
+      app.decorate('tokenCodec', createKeyRing(await createCodecs(readKeys(options, keySet?.json))));
+      app.decorate('withNewKeys', (check) => check());
+      return;
+    }
 
-    if (!options.keySet || !('path' in options.keySet)) return;
-    const { path } = options.keySet;
-    let seen = fingerprint(path);
-    const timer = setInterval(async () => {
-      try {
-        const found = fingerprint(path);
-        if (found === seen) return;
-        seen = found;
-        ring.replace(await createCodecs(loadKeys(options)));
+    const file = createKeyFile({
+      path: keySet.path,
+      read: (text) => createCodecs(readKeys(options, text)),
+      onChange(codecs) {
+        ring.replace(codecs);
         app.log.info({ kids: ring.kids() }, 'the signing keys were read again');
-      } catch (error) {
+      },
+      onTrouble: (error) =>
         app.log.error(
           { err: describeError(error) },
           'the signing keys could not be read again: the old ones serve',
-        );
+        ),
+    });
+    const ring = createKeyRing(await file.open());
+    app.decorate('tokenCodec', ring);
+    app.decorate('withNewKeys', async (check) => {
+      try {
+        return await check();
+      } catch (error) {
+        if (!(error instanceof UnknownKeyError)) throw error;
+        await file.lookForKey();
+        return check();
       }
-    }, WATCH_MS);
-    timer.unref();
+    });
+    const timer = setInterval(file.look, WATCH_MS).unref();
     app.addHook('onClose', async () => clearInterval(timer));
   },
   { name: 'tokens' },
 );
 
 /** The keys of the set; beside them a plain key goes on verifying what it signed before there was a set. */
-function loadKeys({ key, algorithm, keySet }: JwtOptions): KeySet {
+function readKeys({ key, algorithm }: JwtOptions, setJson: string | undefined): KeySet {
+  const set = setJson === undefined ? [] : readKeySet(setJson);
   const single = key === undefined ? [] : [readSingleKey(key, algorithm)];
-  const set = keySet ? readKeySet('json' in keySet ? keySet.json : readFileSync(keySet.path, 'utf8')) : [];
-  const keys = [...set, ...single];
+  const keys = [...set, ...single.filter(({ kid }) => set.every((other) => other.kid !== kid))];
   if (keys.length === 0) throw new Error('there is no key to sign with');
   return keys as unknown as KeySet;
-}
-
-function fingerprint(path: string): string {
-  const { mtimeMs, size, ino } = statSync(path);
-  return `${mtimeMs} ${size} ${ino}`;
 }
 
 const createCodecs = async ([first, ...others]: KeySet): Promise<[KeyCodec, ...KeyCodec[]]> => [

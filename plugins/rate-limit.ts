@@ -1,4 +1,5 @@
 import rateLimit from '@fastify/rate-limit';
+import Fastify from 'fastify';
 import fp from 'fastify-plugin';
 import { AuthError } from '../src/errors.js';
 import type { Clock } from '../src/lib/clock.js';
@@ -23,10 +24,12 @@ export interface RateLimitOptions {
 /** The shield of all that is asked without a token: @fastify/rate-limit, counting in our state store. */
 export default fp<RateLimitOptions>(
   async (app, { anon, now }) => {
-    await app.register(rateLimit, { global: false, store: countingStore(app.stateStore, now) });
+    // An application of its own, which never listens: of one around us we would get the limiter and its store.
+    const limiter = Fastify();
+    await limiter.register(rateLimit, { global: false, store: countingStore(app.stateStore, now) });
     const count =
       anon &&
-      app.createRateLimit({
+      limiter.createRateLimit({
         max: anon.max,
         timeWindow: anon.windowMs,
         keyGenerator: (request) => limitAddress(request.ip),
@@ -42,7 +45,7 @@ export default fp<RateLimitOptions>(
 
     app.decorate('countRefused', async (request, reply, check) => {
       try {
-        return await check();
+        return await app.withNewKeys(check);
       } catch (error) {
         if (error instanceof AuthError && REFUSED_TOKEN.has(error.code))
           await app.limitAnonymous(request, reply);
@@ -50,7 +53,7 @@ export default fp<RateLimitOptions>(
       }
     });
   },
-  { name: 'rate-limit', dependencies: ['state-store'] },
+  { name: 'rate-limit', dependencies: ['state-store', 'tokens'] },
 );
 
 /**
@@ -63,6 +66,8 @@ const REFUSED_TOKEN = new Set([
   'token_revoked',
   'token_reused',
   'session_ended',
+  // Of a client. Passwords are counted where they are compared.
+  'invalid_credentials',
 ]);
 
 type Counted = (error: Error | null, result?: { current: number; ttl: number }) => void;

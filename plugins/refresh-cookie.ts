@@ -1,5 +1,5 @@
 import cookie from '@fastify/cookie';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { AuthError } from '../src/errors.js';
 import type { TokenPair } from '../src/tokens/session-service.js';
@@ -32,23 +32,31 @@ export default fp<RefreshCookieOptions>(
     const isLocal = ['localhost', '127.0.0.1', '[::1]'].includes(publicUrl.hostname);
     const attributes = { httpOnly: true, sameSite: 'strict', path: '/', secure: !isLocal } as const;
 
-    await app.register(cookie);
+    // An application of its own, which never listens: one around us may have cookies with other defaults.
+    const jar = Fastify();
+    await jar.register(cookie, { hook: false });
 
     app.decorateRequest('wantsCookie', function (this: FastifyRequest) {
       return this.headers['x-auth-transport'] === 'cookie';
     });
     app.decorateRequest('refreshTokenFromCookie', function (this: FastifyRequest) {
-      const token = this.cookies[NAME];
+      const token = jar.parseCookie(this.headers.cookie ?? '')[NAME];
       if (!token) return undefined;
       // The header cannot be sent across origins without a preflight, and the origin cannot be forged by a page.
       if (!this.wantsCookie() || !origins.has(this.headers.origin ?? '')) throw new AuthError('csrf_failed');
       return token;
     });
     app.decorateReply('setRefreshCookie', function (this: FastifyReply, pair: TokenPair) {
-      return this.setCookie(NAME, pair.refresh, { ...attributes, maxAge: pair.refreshExpiresIn });
+      return this.header(
+        'set-cookie',
+        jar.serializeCookie(NAME, pair.refresh, { ...attributes, maxAge: pair.refreshExpiresIn }),
+      );
     });
     app.decorateReply('clearRefreshCookie', function (this: FastifyReply) {
-      return this.clearCookie(NAME, attributes);
+      return this.header(
+        'set-cookie',
+        jar.serializeCookie(NAME, '', { ...attributes, maxAge: 0, expires: new Date(0) }),
+      );
     });
   },
   { name: 'refresh-cookie' },

@@ -5,7 +5,11 @@ import type { Clock } from '../src/lib/clock.js';
 import { describeError } from '../src/lib/describe-error.js';
 import type { ClaimRules } from '../src/tokens/claims.js';
 import type { TokenPolicy } from '../src/tokens/policy.js';
-import { createSessionService, type SessionService } from '../src/tokens/session-service.js';
+import {
+  createSessionService,
+  type SessionService,
+  type SessionServiceNeeds,
+} from '../src/tokens/session-service.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -18,12 +22,13 @@ declare module 'fastify' {
 export interface SessionsOptions {
   rules: ClaimRules;
   policy: TokenPolicy;
+  customClaims?: SessionServiceNeeds['customClaims'];
   now: Clock;
 }
 
 /** The token core: sessions, their tokens, rotation; and the events that tell of them. */
 export default fp<SessionsOptions>(
-  async (app, { rules, policy, now }) => {
+  async (app, { rules, policy, customClaims, now }) => {
     const { database, stateStore: store, tokenCodec: codec } = app;
     const roles = createRoleService({
       store: database.roles,
@@ -49,6 +54,7 @@ export default fp<SessionsOptions>(
         now,
         findUser: database.accounts.findById,
         permissionsOf: roles.permissionsOf,
+        customClaims,
       }),
     );
     // Requests in flight are over by now, and the database closes after this.

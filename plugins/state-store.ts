@@ -12,12 +12,13 @@ declare module 'fastify' {
 
 export interface StateStoreOptions {
   redisUrl: string | undefined;
+  redisCluster: boolean;
   redisPrefix: string;
 }
 
 /** Everything with a lifetime: Redis, or the embedded file. */
 export default fp<StateStoreOptions>(
-  async (app, { redisUrl, redisPrefix }) => {
+  async (app, { redisUrl, redisCluster, redisPrefix }) => {
     const store = redisUrl ? openRedis(redisUrl) : openEmbedded();
     app.decorate('stateStore', store);
     app.addHook('onClose', () => store.close());
@@ -25,6 +26,7 @@ export default fp<StateStoreOptions>(
     function openRedis(url: string): StateStore {
       return createRedisStateStore({
         url,
+        cluster: redisCluster,
         prefix: redisPrefix,
         onState: (state, error) => {
           if (state === 'lost') app.log.error({ err: describeError(error) }, 'Redis is away: answering 503');

@@ -1,11 +1,14 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
+import type { OauthClientStore } from './accounts/oauth-clients.js';
 import { buildApp } from './app.js';
 import { generateKeys, type KeysOptions, rotateKeys, UsageError } from './commands/keys.js';
+import { createOauthClient, deleteOauthClient, listOauthClients } from './commands/oauth-clients.js';
 import { ConfigError, loadConfig, loadKeySettings } from './config.js';
 import { toSeconds } from './lib/clock.js';
 import { serve } from './server.js';
 import { openDatabase } from './stores/sql/database.js';
+import { createOauthClientStore } from './stores/sql/oauth-client-store.js';
 import { KeyError } from './tokens/key-set.js';
 import { VERSION } from './version.js';
 
@@ -13,6 +16,9 @@ interface Options {
   file?: string | undefined;
   algorithm?: string | undefined;
   'publish-seconds'?: string | undefined;
+  name?: string | undefined;
+  id?: string | undefined;
+  json?: boolean | undefined;
 }
 
 interface Command {
@@ -44,9 +50,27 @@ const commands: Record<string, Command> = {
     },
   },
   'keys rotate': {
-    summary: 'Take the next step of a key rotation: --file PATH [--publish-seconds 600]',
+    summary: 'Take the next step of a key rotation: --file PATH [--publish-seconds 600] [--algorithm …]',
     async run(options) {
       print(rotateKeys(keysOptions(options)));
+    },
+  },
+  'client create': {
+    summary: 'Make a client of /oauth and print its secret once: --name NAME [--json]',
+    async run({ name, json = false }) {
+      print(await withClients((clients) => createOauthClient(clients, { name, json, now: Date.now() })));
+    },
+  },
+  'client list': {
+    summary: 'List the clients: [--json]',
+    async run({ json = false }) {
+      print(await withClients((clients) => listOauthClients(clients, { json })));
+    },
+  },
+  'client delete': {
+    summary: 'Refuse a client from now on: --id ID',
+    async run({ id }) {
+      print(await withClients((clients) => deleteOauthClient(clients, id)));
     },
   },
   openapi: {
@@ -59,6 +83,18 @@ const commands: Record<string, Command> = {
     },
   },
 };
+
+/** The clients in the configured database, which is made or brought up to date first unless MIGRATE=off. */
+async function withClients<T>(work: (clients: OauthClientStore) => Promise<T>): Promise<T> {
+  const { databaseUrl, dataDir, migrate } = loadConfig();
+  const database = openDatabase({ url: databaseUrl, dataDir });
+  try {
+    if (migrate) await database.migrate();
+    return await work(createOauthClientStore(database.db));
+  } finally {
+    await database.close();
+  }
+}
 
 function keysOptions(options: Options): KeysOptions {
   const { keySetFile, longestTokenLife } = loadKeySettings();
@@ -100,6 +136,9 @@ async function main(): Promise<void> {
       file: { type: 'string' },
       algorithm: { type: 'string' },
       'publish-seconds': { type: 'string' },
+      name: { type: 'string' },
+      id: { type: 'string' },
+      json: { type: 'boolean' },
     },
   });
   if (values.version) return print(VERSION);

@@ -4,7 +4,15 @@ import { isIP } from 'node:net';
 import { isAbsolute, join, resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import { LOCALES, type Locale } from './contract/messages.js';
-import { ALGORITHMS, type Algorithm, isHmac, readKeySet, readSingleKey } from './tokens/key-set.js';
+import {
+  ALGORITHMS,
+  type Algorithm,
+  isHmac,
+  KeyError,
+  MIN_SECRET_BYTES,
+  readKeySet,
+  readSingleKey,
+} from './tokens/key-set.js';
 import type { Limit } from './tokens/state-store.js';
 
 /** The service's settings, read once from the environment, checked and frozen. Durations are seconds. */
@@ -14,7 +22,9 @@ export interface Config {
   readonly port: number;
   readonly publicUrl: URL;
   readonly databaseUrl: string | undefined;
+  /** Of a cluster: those of some of its nodes, comma-separated. */
   readonly redisUrl: string | undefined;
+  readonly redisCluster: boolean;
   readonly redisPrefix: string;
   readonly dataDir: string;
   /** No store outside this machine is configured. */
@@ -86,6 +96,7 @@ export function loadConfig(env: Env = process.env): Config {
 
   const databaseUrl = read.text('DATABASE_URL');
   const redisUrl = read.text('REDIS_URL');
+  const redisCluster = read.oneOf('REDIS_CLUSTER', ['0', '1'], '0') === '1';
   const embedded = databaseUrl === undefined && redisUrl === undefined;
   if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl)) {
     read.fault('DATABASE_URL must be a postgres:// URL; leave it out for the embedded database');
@@ -95,6 +106,8 @@ export function loadConfig(env: Env = process.env): Config {
   }
   if (redisUrl !== undefined && !/^rediss?:\/\//.test(redisUrl)) {
     read.fault('REDIS_URL must be a redis:// or rediss:// URL');
+  } else {
+    judgeRedisNodes(splitList(redisUrl ?? ''), redisCluster, read.fault);
   }
   if (production && databaseUrl === undefined && read.text('LATCHKEY_ALLOW_EMBEDDED') !== '1') {
     read.fault('DATABASE_URL and REDIS_URL are required in production (or set LATCHKEY_ALLOW_EMBEDDED=1)');
@@ -135,6 +148,7 @@ export function loadConfig(env: Env = process.env): Config {
     publicUrl: read.url('PUBLIC_URL', `http://localhost:${port}`),
     databaseUrl,
     redisUrl,
+    redisCluster,
     redisPrefix: read.text('REDIS_PREFIX') ?? 'latchkey:',
     dataDir,
     embedded,
@@ -182,6 +196,9 @@ export function loadConfig(env: Env = process.env): Config {
   return deepFreeze({ ...config, jwt: { ...jwt, signingKey }, warnings });
 }
 
+/** By the one variable that libraries read too. */
+export const runsInProduction = (): boolean => process.env.NODE_ENV === 'production';
+
 /** What the key commands need to know: they must work where the service's other settings are not at hand. */
 export function loadKeySettings(env: Env = process.env): {
   keySetFile: string | undefined;
@@ -195,8 +212,9 @@ export function loadKeySettings(env: Env = process.env): {
     'JWT_REFRESH_TOKEN_LIFETIME',
     week,
   );
+  const leeway = read.integer('JWT_LEEWAY', 0, { min: 0, max: 300 });
   if (read.faults.length > 0) throw new ConfigError(read.faults);
-  return { keySetFile: read.text('JWT_KEYSET'), longestTokenLife: refreshLifetime };
+  return { keySetFile: read.text('JWT_KEYSET'), longestTokenLife: refreshLifetime + leeway };
 }
 
 const readKeySetSource = (raw: string | undefined): Config['jwt']['keySet'] =>
@@ -209,9 +227,27 @@ function requireUsable(name: string, use: () => unknown, fault: (text: string) =
   try {
     use();
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    fault(`${name}: ${code ? `the file cannot be read (${code})` : message}`);
+    if (error instanceof KeyError) fault(`${name}: ${error.message}`);
+    else fault(`${name}: the file cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
+}
+
+/** What REDIS_URL names must be what REDIS_CLUSTER says it is. */
+function judgeRedisNodes(nodes: readonly string[], isCluster: boolean, fault: (text: string) => void): void {
+  if (!isCluster && nodes.length > 1)
+    fault('REDIS_URL names several nodes: set REDIS_CLUSTER=1 (a comma in a password is written %2C)');
+  if (isCluster && nodes.length === 0) fault('REDIS_CLUSTER needs REDIS_URL beside it');
+  const urls = isCluster ? nodes.map(parseUrl) : [];
+  const agrees = (url: URL | undefined): boolean =>
+    !!url?.hostname &&
+    url.protocol === urls[0]?.protocol &&
+    ['', urls[0].username].includes(url.username) &&
+    ['', urls[0].password].includes(url.password) &&
+    ['', '/', '/0'].includes(url.pathname);
+  if (!urls.every(agrees))
+    fault(
+      'REDIS_URL must name the nodes of a cluster all by redis:// or all by rediss://, with one user name and password for all in the first, and without a database',
+    );
 }
 
 /** Says what is weak about the key; production refuses it. */
@@ -221,12 +257,13 @@ function judgeKey(
   { production, shared, hasSet }: { production: boolean; shared: boolean; hasSet: boolean },
   fault: (text: string) => void,
 ): string[] {
+  if (key !== undefined)
+    requireUsable('JWT_SIGNING_KEY (JWT_SECRET_KEY)', () => readSingleKey(key, algorithm), fault);
   if (!isHmac(algorithm)) {
     if (key === undefined && !hasSet)
       fault(
         'JWT_ALGORITHM: a public-key algorithm needs JWT_KEYSET, or a private key in PEM in JWT_SIGNING_KEY',
       );
-    if (key !== undefined) requireUsable('JWT_SIGNING_KEY', () => readSingleKey(key, algorithm), fault);
     return [];
   }
   if (key === undefined && hasSet) return [];
@@ -238,9 +275,10 @@ function judgeKey(
         ]
       : [];
   }
+  const minBytes = MIN_SECRET_BYTES[algorithm];
   const weakness =
-    Buffer.byteLength(key) < MIN_KEY_BYTES
-      ? `JWT_SIGNING_KEY (JWT_SECRET_KEY) is shorter than ${MIN_KEY_BYTES} bytes`
+    Buffer.byteLength(key) < minBytes
+      ? `JWT_SIGNING_KEY (JWT_SECRET_KEY) is shorter than ${minBytes} bytes`
       : EXAMPLE_KEYS.test(key)
         ? 'JWT_SIGNING_KEY (JWT_SECRET_KEY) looks like an example out of documentation'
         : undefined;

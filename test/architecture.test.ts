@@ -90,7 +90,7 @@ const everywhere = [...sources, ...readSources(['test', 'bench'])];
 const byPath = new Map(sources.map((source) => [source.path, source]));
 const paths = (found: Source[]): string[] => found.map(({ path }) => path);
 
-const ENTRIES = ['src/server.ts', 'src/lambda.ts', 'src/cli.ts', 'src/index.ts'];
+const ENTRIES = ['src/server.ts', 'src/lambda.ts', 'src/cli.ts', 'src/index.ts', 'src/verify.ts'];
 const DOMAIN = ['tokens', 'accounts', 'otp', 'security', 'audit', 'delivery', 'compat'].map(
   (name) => `src/${name}`,
 );
@@ -108,10 +108,20 @@ const MAY_IMPORT: Record<string, { values: string[]; types?: string[] }> = {
   'src/config.ts': { values: ['src/tokens', ...CORE], types: DOMAIN },
   'src/commands': { values: ['src/commands', ...DOMAIN, ...CORE] },
   ...Object.fromEntries(DOMAIN.map((folder) => [folder, { values: [folder, ...CORE], types: DOMAIN }])),
+  // Runs in other services: nothing of the server's.
+  'src/verify': { values: ['src/verify', 'src/tokens', 'src/stores', ...CORE] },
   'src/stores': { values: ['src/stores', ...DOMAIN, ...CORE] },
-  plugins: { values: ['plugins', 'src/stores', 'src/pages', ...DOMAIN, ...CORE], types: ['src/config.ts'] },
+  plugins: {
+    values: ['plugins', 'src/stores', 'src/verify', 'src/pages', ...DOMAIN, ...CORE],
+    types: ['src/config.ts'],
+  },
   routes: { values: ['routes', 'plugins', 'src/pages', ...CORE], types: DOMAIN },
-  'src/latchkey.ts': { values: ['plugins', 'routes', 'src/version.ts', ...CORE], types: ['src/config.ts'] },
+  'src/latchkey.ts': {
+    values: ['plugins', 'routes', 'src/version.ts', ...CORE],
+    types: ['src/config.ts', ...DOMAIN],
+  },
+  'src/options.ts': { values: ['src/config.ts', ...CORE], types: DOMAIN },
+  'src/plugin.ts': { values: ['src/latchkey.ts', 'src/options.ts', ...CORE], types: DOMAIN },
 };
 
 /** `src/tokens` for a file below it, `src/config.ts` for that file, `plugins` and `routes` for all of theirs. */
@@ -149,7 +159,7 @@ t.test('libraries stay where they belong', async (t) => {
   const outside = (library: RegExp, place: RegExp) =>
     paths(users(library)).filter((path) => !place.test(path));
 
-  const web = /^(plugins|routes)\/|^src\/(app|latchkey|server|cli|lambda|index)\.ts$/;
+  const web = /^(plugins|routes)\/|^src\/(app|latchkey|plugin|server|cli|lambda|index)\.ts$/;
   t.same(outside(/^(fastify|fastify-plugin|@fastify\/.+)$/, web), [], 'Fastify');
   t.same(outside(/^(ioredis|kysely|pg|libsql|@libsql\/.+)(\/|$)/, /^src\/stores\//), [], 'databases');
   t.same(outside(/^argon2$/, /^src\/accounts\/password-hasher\.ts$/), [], 'password hashes');
@@ -188,6 +198,32 @@ t.test('every file is used', async (t) => {
     [...reached].filter((path) => !byPath.has(path)),
     [],
     'no import leads nowhere',
+  );
+});
+
+t.test('what verifies in another service brings no server along', async (t) => {
+  const reached = new Set<string>();
+  const follow = (path: string): void => {
+    if (reached.has(path)) return;
+    reached.add(path);
+    for (const { file, typeOnly } of byPath.get(path)?.imports ?? []) if (file && !typeOnly) follow(file);
+  };
+  follow('src/verify.ts');
+  t.same(
+    [...reached].filter((path) =>
+      /^routes|^src\/(app|latchkey|server|config|cli)\.ts|^src\/(accounts|stores\/sql)/.test(path),
+    ),
+    [],
+  );
+  const packages = [...reached].flatMap((path) =>
+    (byPath.get(path) as Source).imports
+      .filter(({ typeOnly }) => !typeOnly)
+      .map(({ specifier }) => specifier),
+  );
+  t.same(
+    [...new Set(packages)].filter((name) => !/^(\.|node:)/.test(name)).sort(),
+    ['fastify-plugin', 'ioredis', 'uuid'],
+    'and few packages',
   );
 });
 
@@ -363,8 +399,10 @@ t.test('packages', async (t) => {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>;
     devDependencies: Record<string, string>;
+    peerDependencies: Record<string, string>;
   };
-  const dependencies = Object.keys(manifest.dependencies);
+  // Fastify is the application's: a copy of our own would have other types.
+  const dependencies = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies });
   const all = [...dependencies, ...Object.keys(manifest.devDependencies)];
 
   const packagesOf = (among: Source[]): string[] => {
@@ -509,6 +547,12 @@ t.test('a route is guarded when its schema says so', async (t) => {
       const payload =
         isOpen && properties && Object.fromEntries(Object.keys(properties).map((key) => [key, 'x']));
       const response = await send({ method, url, ...(payload && { payload }) });
+      if (security?.some((one) => 'client' in one)) {
+        t.equal(response.statusCode, 401, `${name} asks for a client`);
+        t.match(response.json(), { code: 'invalid_credentials', error: 'invalid_client' });
+        t.match(response.headers['www-authenticate'], /^Basic realm="latchkey"/);
+        continue;
+      }
       const isMissing = response.statusCode === 401 && response.json().code === 'token_missing';
       t.equal(
         isMissing,

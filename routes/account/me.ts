@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { clientOf } from '../../plugins/request-context.js';
 import { DeleteAccountBody, Export, ProfileBody } from '../../src/contract/accounts.js';
 import { ref } from '../../src/contract/ref.js';
 import { User } from '../../src/contract/user.js';
@@ -24,14 +25,15 @@ export const me: FastifyPluginAsyncTypebox = async (app) => {
       body: ProfileBody,
       response: { 200: ref(User), ...failures(...HAS_BODY, ...NEEDS_TOKEN, 'username_taken') },
     },
-    handler: async ({ auth, body, client }) => {
+    handler: async (request) => {
+      const { auth, body } = request;
       const change = {
         firstName: body.first_name,
         lastName: body.last_name,
         username: body.username,
         userType: body.user_type,
       };
-      const user = await app.accounts.updateProfile(auth.user.id, change, client);
+      const user = await app.accounts.updateProfile(auth.user.id, change, clientOf(request));
       return describeUser(user, auth.permissions);
     },
   });
@@ -48,7 +50,7 @@ export const me: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     handler: async (request, reply) => {
-      await app.accounts.remove(request.auth.user.id, request.body.password, request.client);
+      await app.accounts.remove(request.auth.user.id, request.body.password, clientOf(request));
       if (request.wantsCookie()) reply.clearRefreshCookie();
       return reply.code(204).send(null);
     },

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
+import { clientOf } from '../../plugins/request-context.js';
 import { Activity, ActivityQuery, Sessions } from '../../src/contract/accounts.js';
 import { describeEvent, describeSession } from '../present.js';
 import { failures, HAS_BODY, NEEDS_TOKEN, NoContent } from '../responses.js';
@@ -26,8 +27,9 @@ export const sessions: FastifyPluginAsyncTypebox = async (app) => {
       params: Type.Object({ id: Type.String({ maxLength: 64 }) }),
       response: { 204: NoContent, ...failures(...HAS_BODY, ...NEEDS_TOKEN, 'not_found') },
     },
-    handler: async ({ auth, params, client }, reply) => {
-      await app.sessions.endOne(auth.user.id, params.id, client);
+    handler: async (request, reply) => {
+      const { auth, params } = request;
+      await app.sessions.endOne(auth.user.id, params.id, clientOf(request));
       return reply.code(204).send(null);
     },
   });

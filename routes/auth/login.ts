@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { setLimitHeaders } from '../../plugins/limit-headers.js';
+import { clientOf } from '../../plugins/request-context.js';
 import { LoginBody } from '../../src/contract/accounts.js';
 import { ref } from '../../src/contract/ref.js';
 import { PairWithUser } from '../../src/contract/tokens.js';
@@ -23,7 +24,7 @@ export const login: FastifyPluginAsyncTypebox = async (app) => {
     handler: async (request, reply) => {
       const { password, ...names } = request.body;
       requireOneName(names);
-      const { user, permissions, pair, limit } = await app.accounts.login(names, password, request.client);
+      const { user, permissions, pair, limit } = await app.accounts.login(names, password, clientOf(request));
       if (limit) setLimitHeaders(reply, limit);
       return { ...sendPair(request, reply, pair), user: describeUser(user, permissions) };
     },

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { readBearer, requireBearer } from '../../plugins/authenticate.js';
+import { clientOf } from '../../plugins/request-context.js';
 import { EmptyBody, Message, RefreshBody } from '../../src/contract/tokens.js';
 import { failures, HAS_BODY, NEEDS_TOKEN } from '../responses.js';
 
@@ -22,7 +23,7 @@ export const logout: FastifyPluginAsyncTypebox = async (app) => {
         // A cookie that only happens to be there is no reason to refuse the bearer.
         const asksByCookie = access === undefined || request.wantsCookie();
         const refresh = request.body.refresh ?? (asksByCookie ? request.refreshTokenFromCookie() : undefined);
-        await app.sessions.logout({ access, refresh }, request.client);
+        await app.sessions.logout({ access, refresh }, clientOf(request));
       });
       if (request.wantsCookie()) reply.clearRefreshCookie();
       return { message: 'Logged out.' };
@@ -40,7 +41,7 @@ export const logout: FastifyPluginAsyncTypebox = async (app) => {
     },
     handler: async (request, reply) => {
       await app.countRefused(request, reply, () =>
-        app.sessions.logoutAll(requireBearer(request), request.client),
+        app.sessions.logoutAll(requireBearer(request), clientOf(request)),
       );
       if (request.wantsCookie()) reply.clearRefreshCookie();
       return { message: 'Logged out everywhere.' };

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { announceToken } from '../../plugins/authenticate.js';
 import { setLimitHeaders } from '../../plugins/limit-headers.js';
+import { clientOf } from '../../plugins/request-context.js';
 import { ref } from '../../src/contract/ref.js';
 import { Pair, RefreshBody } from '../../src/contract/tokens.js';
 import { AuthError } from '../../src/errors.js';
@@ -37,10 +38,10 @@ export const refresh: FastifyPluginAsyncTypebox = async (app) => {
       const { pair, limit } = await app.countRefused(request, reply, async () => {
         const token = request.body.refresh ?? request.refreshTokenFromCookie();
         if (token === undefined) throw new AuthError('token_missing');
-        return app.sessions.refresh(token, request.client);
+        return app.sessions.refresh(token, clientOf(request));
       });
       if (limit) setLimitHeaders(reply, limit);
-      announceToken(reply, pair.accessExpiresAt);
+      announceToken(reply, pair.accessExpiresAt, app.clock());
       return sendPair(request, reply, pair);
     },
   });

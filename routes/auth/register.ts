@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { clientOf } from '../../plugins/request-context.js';
 import { RegisterBody } from '../../src/contract/accounts.js';
 import { ref } from '../../src/contract/ref.js';
 import { PairWithUser } from '../../src/contract/tokens.js';
@@ -39,7 +40,7 @@ export const register: FastifyPluginAsyncTypebox = async (app) => {
           lastName: body.last_name,
           userType: body.user_type,
         },
-        request.client,
+        clientOf(request),
       );
       reply.code(201);
       return { ...sendPair(request, reply, pair), user: describeUser(user, permissions) };

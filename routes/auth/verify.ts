@@ -19,7 +19,7 @@ export const verify: FastifyPluginAsyncTypebox = async (app) => {
     },
     handler: async (request, reply) => {
       const claims = await app.countRefused(request, reply, () => app.sessions.verify(request.body.token));
-      announceToken(reply, claims.expiresAt);
+      announceToken(reply, claims.expiresAt, app.clock());
       reply.header('cache-control', 'no-store');
       return {
         valid: true as const,

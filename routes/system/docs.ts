@@ -34,6 +34,9 @@ export const docs: FastifyPluginAsyncTypebox = async (app) => {
     },
     handler: async () => app.swagger(),
   });
+};
 
+/** Who comes to look at the service finds its documentation. */
+export const startPage: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/docs'));
 };

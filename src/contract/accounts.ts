@@ -67,7 +67,7 @@ export const Session = Type.Object(
     user_agent: Type.String(),
     device: Type.String({ description: 'A short label, such as "Firefox on Android".' }),
   },
-  { $id: 'Session', additionalProperties: false },
+  { $id: 'latchkey:Session', additionalProperties: false },
 );
 
 export const Sessions = Type.Object({ sessions: Type.Array(ref(Session)) }, { additionalProperties: false });
@@ -82,7 +82,7 @@ export const Event = Type.Object(
     ip: Type.Union([Type.String(), Type.Null()]),
     user_agent: Type.Union([Type.String(), Type.Null()]),
   },
-  { $id: 'Event', additionalProperties: false },
+  { $id: 'latchkey:Event', additionalProperties: false },
 );
 
 export const ActivityQuery = Type.Object(

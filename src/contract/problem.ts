@@ -24,8 +24,11 @@ export const Problem = Type.Object(
       Type.String({ description: 'With session_ended and token_reused: why the session ended.' }),
     ),
     errors: Type.Optional(Type.Array(FieldProblem)),
+    error: Type.Optional(
+      Type.String({ description: 'Under /oauth: the same in the words of RFC 6749 §5.2, where it has one.' }),
+    ),
   },
-  { $id: 'Problem', additionalProperties: false },
+  { $id: 'latchkey:Problem', additionalProperties: false },
 );
 
 export type ProblemDocument = Static<typeof Problem>;

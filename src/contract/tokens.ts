@@ -2,9 +2,6 @@ import { type Static, Type } from 'typebox';
 import { ref } from './ref.js';
 import { User } from './user.js';
 
-/** Far above any token that Latchkey signs; what is longer is not looked at. */
-export const MAX_TOKEN_LENGTH = 8192;
-
 export const Token = (description: string) =>
   Type.String({ description, examples: ['eyJhbGciOiJIUzI1NiIsInR5cCI6…'] });
 
@@ -17,12 +14,12 @@ const lifetimes = {
 /** With `X-Auth-Transport: cookie` the refresh token is in the cookie `latchkey_refresh` instead. */
 export const Pair = Type.Object(
   { access: Token('The access token.'), refresh: Type.Optional(Token('The refresh token.')), ...lifetimes },
-  { $id: 'Pair', additionalProperties: false },
+  { $id: 'latchkey:Pair', additionalProperties: false },
 );
 
 export const PairWithUser = Type.Object(
   { ...Pair.properties, user: ref(User) },
-  { $id: 'PairWithUser', additionalProperties: false },
+  { $id: 'latchkey:PairWithUser', additionalProperties: false },
 );
 
 export type PairDocument = Static<typeof Pair>;

@@ -25,7 +25,7 @@ export const User = Type.Object(
     last_login: orNull(Time('The last login, UTC.')),
   },
   {
-    $id: 'User',
+    $id: 'latchkey:User',
     additionalProperties: false,
     examples: [
       {

@@ -47,11 +47,16 @@ export interface ClaimRules {
 /** Clocks of the processes that issue tokens may differ by this much. */
 const MAX_CLOCK_SKEW_SECONDS = 10;
 
+/** What an access token says about its user. */
+const ACCOUNT_CLAIMS = new Set([
+  ...['email', 'phone', 'username', 'first_name', 'last_name', 'user_type', 'role', 'permissions'],
+  ...['is_staff', 'is_superuser'],
+]);
+
 /** Claims that a custom claims hook can never set, also where this user has none of them. */
 const RESERVED = new Set([
   ...['iss', 'aud', 'sub', 'user_id', 'jti', 'iat', 'exp', 'nbf', 'token_type', 'sid'],
-  ...['email', 'phone', 'username', 'first_name', 'last_name', 'user_type', 'role', 'permissions'],
-  ...['is_staff', 'is_superuser'],
+  ...ACCOUNT_CLAIMS,
 ]);
 
 export interface Issue {
@@ -87,12 +92,29 @@ export function buildAccessClaims(
   permissions: readonly string[],
   custom: Readonly<Record<string, unknown>> | undefined,
 ): Record<string, unknown> {
-  const { user } = issue;
   const claims: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(custom ?? {})) {
     if (!RESERVED.has(name)) claims[name] = value;
   }
   Object.assign(claims, registeredClaims('access', issue, rules));
+  return addAccountClaims(claims, issue.user, permissions);
+}
+
+/** An access token's claims with what they say about the user as it is now. */
+export function renewAccountClaims(
+  payload: Readonly<Record<string, unknown>>,
+  user: User,
+  permissions: readonly string[],
+): Record<string, unknown> {
+  const others = Object.entries(payload).filter(([name]) => !ACCOUNT_CLAIMS.has(name));
+  return addAccountClaims(Object.fromEntries(others), user, permissions);
+}
+
+function addAccountClaims(
+  claims: Record<string, unknown>,
+  user: User,
+  permissions: readonly string[],
+): Record<string, unknown> {
   const optional = {
     email: user.email,
     phone: user.phone,
@@ -116,7 +138,7 @@ export function buildAccessClaims(
  */
 export function readClaims(
   { header, payload }: SignedPayload,
-  rules: ClaimRules,
+  rules: Omit<ClaimRules, 'userIdClaim'>,
   nowSeconds: number,
 ): TokenClaims {
   const refuse = (why: string): never => {
@@ -139,6 +161,13 @@ export function readClaims(
   if (nbf !== undefined && (!isNumericDate(nbf) || nbf > nowSeconds + rules.leeway)) return refuse('nbf');
   return { tokenType: type, userId: sub, sessionId: sid, jti, issuedAt: iat, expiresAt: exp, payload };
 }
+
+/** RFC 7519 §4.1.4: on or after `exp` a token is not taken. */
+export const isExpired = (
+  { expiresAt }: TokenClaims,
+  { leeway }: Pick<ClaimRules, 'leeway'>,
+  nowSeconds: number,
+): boolean => expiresAt + leeway <= nowSeconds;
 
 const hasAudience = (aud: unknown, wanted: string): boolean =>
   Array.isArray(aud) ? aud.includes(wanted) : aud === wanted;

@@ -1,14 +1,25 @@
-import { MAX_TOKEN_LENGTH } from '../contract/tokens.js';
 import { AuthError } from '../errors.js';
 import type { SignedPayload, TokenCodec, TokenType } from './claims.js';
-import { type KeySet, type PublicJwk, publicKeys, type SigningKey } from './key-set.js';
+import { type KeySet, type PublicJwk, publicKeys, type SigningKey, type VerifyingKey } from './key-set.js';
 
-/** One key with what signs and verifies by it; the algorithm is pinned by the key (RFC 8725 §3.1). */
-export interface KeyCodec {
-  key: SigningKey;
-  sign(type: TokenType, payload: Record<string, unknown>): string;
+/** One key with what verifies by it; the algorithm is pinned by the key (RFC 8725 §3.1). */
+export interface KeyVerifier {
+  key: VerifyingKey;
   /** Throws whatever it likes when the token is not signed by this key. */
   verify(token: string): SignedPayload;
+}
+
+/** One key with what signs and verifies by it. */
+export interface KeyCodec extends KeyVerifier {
+  key: SigningKey;
+  sign(type: TokenType, payload: Record<string, unknown>): string;
+}
+
+/** No key of this name is known; there may be one by now where the keys come from. */
+export class UnknownKeyError extends AuthError {
+  constructor() {
+    super('token_invalid', { why: 'no such key' });
+  }
 }
 
 export interface KeyRing extends TokenCodec {
@@ -26,38 +37,43 @@ export function createKeyRing(codecs: readonly [KeyCodec, ...KeyCodec[]]): KeyRi
 
   return {
     sign: (type, payload) => ring.signer.sign(type, payload),
-    verifySignature(token) {
-      requireCanonicalForm(token);
-      const { byKid, kids } = ring;
-      const header = token.slice(0, token.indexOf('.'));
-      const kid = kids.has(header) ? kids.get(header) : readKid(header);
-      const codec = byKid.get(kid);
-      if (!codec) throw new AuthError('token_invalid', { why: 'no such key' });
-      try {
-        const signed = codec.verify(token);
-        // Our own headers are few: each is parsed once. A forged one never gets here.
-        if (kids.size < MAX_KNOWN_HEADERS) kids.set(header, kid);
-        return signed;
-      } catch (error) {
-        throw new AuthError('token_invalid', { why: error instanceof Error ? error.message : 'unreadable' });
-      }
-    },
+    verifySignature: (token) => ring.verify(token),
     replace(next) {
       ring = assemble(next);
     },
     publicKeys: () => ring.published,
-    kids: () => [...ring.byKid.keys()],
+    kids: () => ring.kids,
   };
 }
 
+const assemble = (codecs: readonly [KeyCodec, ...KeyCodec[]]) => ({
+  signer: codecs[0],
+  verify: createSignatureCheck(codecs),
+  published: publicKeys(codecs.map((codec) => codec.key) as unknown as KeySet),
+  kids: codecs.map((codec) => codec.key.kid),
+});
+
 const MAX_KNOWN_HEADERS = 64;
 
-function assemble(codecs: readonly [KeyCodec, ...KeyCodec[]]) {
-  return {
-    signer: codecs[0],
-    byKid: new Map(codecs.map((codec) => [codec.key.kid, codec])),
-    kids: new Map<string, string | undefined>(),
-    published: publicKeys(codecs.map((codec) => codec.key) as unknown as KeySet),
+/** Checks form, algorithm and signature by the key that a token names. Throws `token_invalid`. */
+export function createSignatureCheck(verifiers: readonly KeyVerifier[]): (token: string) => SignedPayload {
+  const byKid = new Map(verifiers.map((verifier) => [verifier.key.kid, verifier]));
+  const kids = new Map<string, string | undefined>();
+
+  return (token) => {
+    requireCanonicalForm(token);
+    const header = token.slice(0, token.indexOf('.'));
+    const kid = kids.has(header) ? kids.get(header) : readKid(header);
+    const verifier = byKid.get(kid);
+    if (!verifier) throw new UnknownKeyError();
+    try {
+      const signed = verifier.verify(token);
+      // Our own headers are few: each is parsed once. A forged one never gets here.
+      if (kids.size < MAX_KNOWN_HEADERS) kids.set(header, kid);
+      return signed;
+    } catch (error) {
+      throw new AuthError('token_invalid', { why: error instanceof Error ? error.message : 'unreadable' });
+    }
   };
 }
 
@@ -72,6 +88,9 @@ function readKid(header: string): string | undefined {
   if (kid !== undefined && typeof kid !== 'string') throw new AuthError('token_invalid', { why: 'kid' });
   return kid;
 }
+
+/** Far above any token that Latchkey signs; what is longer is not looked at. */
+export const MAX_TOKEN_LENGTH = 8192;
 
 const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 

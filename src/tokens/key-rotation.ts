@@ -26,9 +26,14 @@ export interface RotationRules {
   now: number;
   /** How long a new key is only published: until every process and every cache of the JWKS knows it. */
   publishSeconds: number;
-  /** How long a retired key still verifies: the longest life of a token it has signed. */
+  /** How long a token may live: a retired key verifies as long, and while a process may not know of it yet. */
   retireSeconds: number;
+  /** Of a new key; by default that of the key which signs. */
+  algorithm?: Algorithm | undefined;
 }
+
+/** A process may sign with a retired key until it has read the file again, whatever `publishSeconds` says. */
+const MIN_SETTLE_SECONDS = 5;
 
 export type RotationStep =
   /** A new key verifies from now on, and will sign at the next step, from `due` on. */
@@ -70,7 +75,8 @@ export function rotate(
   set: StoredKeySet,
   rules: RotationRules,
 ): { set: StoredKeySet; done: RotationStep; dropped: string[] } {
-  const { now, publishSeconds, retireSeconds } = rules;
+  const { now, publishSeconds } = rules;
+  const retireSeconds = rules.retireSeconds + Math.max(publishSeconds, MIN_SETTLE_SECONDS);
   const isOver = (key: StoredJwk) => key.retired_at !== undefined && key.retired_at + retireSeconds <= now;
   const dropped = set.keys.filter(isOver).map((key) => key.kid);
   const [signing, ...others] = set.keys.filter((key) => !isOver(key));
@@ -78,7 +84,7 @@ export function rotate(
 
   const pending = others.find((key) => key.retired_at === undefined);
   if (!pending) {
-    const next = generateKey(signing.alg, now);
+    const next = generateKey(rules.algorithm ?? signing.alg, now);
     const due = now + publishSeconds;
     return {
       set: { keys: [signing, ...others, next] },

@@ -12,15 +12,19 @@ import {
 export const ALGORITHMS = ['HS256', 'HS384', 'HS512', 'RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 export type Algorithm = (typeof ALGORITHMS)[number];
 
-/** A key with the one algorithm it is for. */
-export interface SigningKey {
+/** What verifies, with the one algorithm it is for. */
+export interface VerifyingKey {
   /** In the header of its tokens; none for a plain shared secret, as SimpleJWT's tokens have none. */
   kid: string | undefined;
   algorithm: Algorithm;
+  /** A secret, or a public key in PEM. */
+  public: string | Buffer;
+}
+
+/** A key with the one algorithm it is for. */
+export interface SigningKey extends VerifyingKey {
   /** What signs: a secret, or a private key in PEM. */
   private: string | Buffer;
-  /** What verifies: the same secret, or the public key in PEM. */
-  public: string | Buffer;
   /** What others may know; HMAC keys have nothing of the kind. */
   publicJwk: PublicJwk | undefined;
 }
@@ -36,7 +40,7 @@ export class KeyError extends Error {
 }
 
 /** RFC 7518 §3.2: at least as long as the hash. NIST SP 800-131A: RSA from 2048 bits. */
-const MIN_SECRET_BYTES = { HS256: 32, HS384: 48, HS512: 64 } as const;
+export const MIN_SECRET_BYTES = { HS256: 32, HS384: 48, HS512: 64 } as const;
 const MIN_RSA_BITS = 2048;
 const MAX_RSA_BITS = 8192;
 const MIN_RSA_EXPONENT = 65_537n;
@@ -46,23 +50,28 @@ const MIN_RSA_EXPONENT = 65_537n;
  * @throws KeyError naming the position of the first key that is weak, mismatched, not private or there twice.
  */
 export function readKeySet(json: string): KeySet {
-  const keys = parseSet(json).map((jwk, index) => {
+  const keys: SigningKey[] = [];
+  for (const jwk of parseSet(json)) {
     try {
-      return readJwk(jwk);
+      keys.push(requireNew(readJwk(jwk), keys));
     } catch (error) {
-      throw new KeyError(
-        `key ${index + 1}: ${error instanceof KeyError ? error.message : 'is not a valid JWK'}`,
-      );
+      const why = error instanceof KeyError ? error.message : 'is not a valid JWK';
+      throw new KeyError(`key ${keys.length + 1}: ${why}`);
     }
-  });
-  const kids = keys.map((key) => key.kid);
-  if (new Set(kids).size < kids.length) throw new KeyError('two keys have the same kid');
-  if (new Set(keys.map((key) => key.private.toString('base64'))).size < keys.length)
-    throw new KeyError('one key is there twice');
+  }
   return keys as unknown as KeySet;
 }
 
-function parseSet(json: string): JsonWebKey[] {
+/** By the public half: one private key can be written in several ways. */
+function requireNew(key: SigningKey, others: readonly SigningKey[]): SigningKey {
+  const sameKid = others.findIndex(({ kid }) => kid === key.kid);
+  if (sameKid >= 0) throw new KeyError(`has the kid of key ${sameKid + 1}`);
+  const same = others.findIndex((other) => Buffer.from(other.public).equals(Buffer.from(key.public)));
+  if (same >= 0) throw new KeyError(`is key ${same + 1} once more`);
+  return key;
+}
+
+function parseSet(json: string, { mayBeEmpty = false } = {}): JsonWebKey[] {
   let set: unknown;
   try {
     set = JSON.parse(json);
@@ -70,8 +79,9 @@ function parseSet(json: string): JsonWebKey[] {
     throw new KeyError('is not JSON');
   }
   const keys = typeof set === 'object' && set !== null ? (set as { keys?: unknown }).keys : undefined;
-  if (!Array.isArray(keys) || keys.length === 0) throw new KeyError('has no keys');
-  if (keys.some((key) => typeof key !== 'object' || key === null)) throw new KeyError('holds what is no key');
+  if (!Array.isArray(keys) || (keys.length === 0 && !mayBeEmpty)) throw new KeyError('has no keys');
+  if (keys.some((key) => typeof key !== 'object' || key === null || Array.isArray(key)))
+    throw new KeyError('holds what is no key');
   return keys;
 }
 
@@ -79,21 +89,45 @@ function readJwk(jwk: JsonWebKey): SigningKey {
   const algorithm = ALGORITHMS.find((name) => name === jwk.alg);
   if (!algorithm) throw new KeyError(`alg must be one of ${ALGORITHMS.join(', ')}`);
   if (jwk.use !== undefined && jwk.use !== 'sig') throw new KeyError('use must be sig');
-  if (Array.isArray(jwk.key_ops) && !jwk.key_ops.includes('sign'))
+  if (jwk.key_ops !== undefined && !(Array.isArray(jwk.key_ops) && jwk.key_ops.includes('sign')))
     throw new KeyError('key_ops must allow sign');
+  const kid = readKid(jwk.kid);
+  if (isHmac(algorithm)) return readSecretJwk(jwk, kid, algorithm);
 
-  if (isHmac(algorithm)) {
-    if (jwk.kty !== 'oct' || typeof jwk.k !== 'string')
-      throw new KeyError(`${algorithm} needs a key of kty oct`);
-    // A thumbprint of a secret would be a hash to guess it by: such a key brings its own kid.
-    if (typeof jwk.kid !== 'string' || jwk.kid === '') throw new KeyError('a key of kty oct needs a kid');
-    const secret = Buffer.from(jwk.k, 'base64url');
-    if (secret.length < MIN_SECRET_BYTES[algorithm]) throw new KeyError('is too short');
-    return { kid: jwk.kid, algorithm, private: secret, public: secret, publicJwk: undefined };
-  }
-  const key = createPrivateKey({ key: jwk, format: 'jwk' });
-  requireSameKey(key, createPublicKey({ key: publicMembers(jwk), format: 'jwk' }), algorithm);
-  return readPrivateKey(key, algorithm);
+  if (typeof jwk.d !== 'string') throw new KeyError('has no private half');
+  const privateKey = createPrivateKey({ key: jwk, format: 'jwk' });
+  const publicKey = createPublicKey({ key: publicMembers(jwk), format: 'jwk' });
+  return readKeyPair(privateKey, publicKey, algorithm, kid);
+}
+
+const MAX_KID_LENGTH = 128;
+
+function readKid(kid: unknown): string | undefined {
+  if (kid === undefined) return undefined;
+  if (typeof kid !== 'string' || kid === '' || kid.length > MAX_KID_LENGTH)
+    throw new KeyError(`kid must be a text of 1 to ${MAX_KID_LENGTH} characters`);
+  return kid;
+}
+
+/** RFC 7515 §2: no padding, no other alphabet. Node.js would skip over what it cannot read. */
+const BASE64URL = /^[\w-]+$/;
+
+function readSecretJwk(jwk: JsonWebKey, kid: string | undefined, algorithm: HmacAlgorithm): SigningKey {
+  if (jwk.kty !== 'oct' || typeof jwk.k !== 'string')
+    throw new KeyError(`${algorithm} needs a key of kty oct`);
+  // A thumbprint of a secret would be a hash to guess it by: such a key brings its own kid.
+  if (kid === undefined) throw new KeyError('a key of kty oct needs a kid');
+  if (!BASE64URL.test(jwk.k)) throw new KeyError('k is not base64url');
+  const secret = Buffer.from(jwk.k, 'base64url');
+  if (secret.length < MIN_SECRET_BYTES[algorithm]) throw new KeyError('is too short');
+  if (secret.every((byte) => byte === secret[0])) throw new KeyError('is one byte over and over');
+  requireNoPem(secret.toString('latin1'), algorithm);
+  return { kid, algorithm, private: secret, public: secret, publicJwk: undefined };
+}
+
+/** RFC 8725 §2.1: whoever knows a public key could sign with it if it were taken for a secret. */
+function requireNoPem(secret: string, algorithm: HmacAlgorithm): void {
+  if (secret.includes('-----BEGIN ')) throw new KeyError(`${algorithm} needs a secret, and this is a PEM`);
 }
 
 /**
@@ -102,6 +136,7 @@ function readJwk(jwk: JsonWebKey): SigningKey {
  */
 export function readSingleKey(text: string, algorithm: Algorithm): SigningKey {
   if (isHmac(algorithm)) {
+    requireNoPem(text, algorithm);
     return { kid: undefined, algorithm, private: text, public: text, publicJwk: undefined };
   }
   let key: KeyObject;
@@ -111,18 +146,23 @@ export function readSingleKey(text: string, algorithm: Algorithm): SigningKey {
   } catch {
     throw new KeyError(`${algorithm} needs a private key in PEM`);
   }
-  return readPrivateKey(key, algorithm);
+  return readKeyPair(key, createPublicKey(key), algorithm, undefined);
 }
 
-function readPrivateKey(key: KeyObject, algorithm: Algorithm): SigningKey {
-  requireFit(key, algorithm);
-  const publicKey = createPublicKey(key);
+function readKeyPair(
+  privateKey: KeyObject,
+  publicKey: KeyObject,
+  algorithm: Algorithm,
+  givenKid: string | undefined,
+): SigningKey {
+  requireFit(privateKey, algorithm);
+  requireSameKey(privateKey, publicKey, algorithm);
   const members = publicMembers(publicKey.export({ format: 'jwk' }));
-  const kid = thumbprint(members);
+  const kid = givenKid ?? thumbprint(members);
   return {
     kid,
     algorithm,
-    private: key.export({ type: 'pkcs8', format: 'pem' }) as string,
+    private: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
     public: publicKey.export({ type: 'spki', format: 'pem' }) as string,
     publicJwk: { ...members, kid, use: 'sig', alg: algorithm },
   };
@@ -135,7 +175,8 @@ function requireFit(key: KeyObject, algorithm: Algorithm): void {
     case 'RS256':
     case 'PS256':
       if (type !== 'rsa') throw new KeyError(`${algorithm} needs an RSA key`);
-      if ((details.modulusLength ?? 0) < MIN_RSA_BITS) throw new KeyError(`needs ${MIN_RSA_BITS} bits`);
+      if ((details.modulusLength ?? 0) < MIN_RSA_BITS)
+        throw new KeyError(`has fewer than ${MIN_RSA_BITS} bits`);
       if ((details.modulusLength ?? 0) > MAX_RSA_BITS)
         throw new KeyError(`has more than ${MAX_RSA_BITS} bits`);
       if ((details.publicExponent ?? 0n) < MIN_RSA_EXPONENT)
@@ -156,11 +197,31 @@ function requireSameKey(privateKey: KeyObject, publicKey: KeyObject, algorithm: 
   const probe = Buffer.from('latchkey');
   let matches = false;
   try {
-    matches = verify(digest, probe, publicKey, sign(digest, probe, privateKey));
+    matches =
+      (privateKey.asymmetricKeyType !== 'rsa' || isWholeRsa(privateKey.export({ format: 'jwk' }))) &&
+      verify(digest, probe, publicKey, sign(digest, probe, privateKey));
   } catch {
-    // A key whose numbers do not fit together cannot sign at all.
+    // A key whose numbers do not fit together may not be able to sign at all.
   }
   if (!matches) throw new KeyError('its private and public halves do not match');
+}
+
+/**
+ * RFC 8017 §3.2. OpenSSL signs by either form of the private key, so a signature alone would not show that the
+ * other one is broken.
+ */
+function isWholeRsa(jwk: JsonWebKey): boolean {
+  const number = (name: keyof JsonWebKey) =>
+    BigInt(`0x${Buffer.from(String(jwk[name]), 'base64url').toString('hex')}`);
+  const [n, e, d, p, q] = [number('n'), number('e'), number('d'), number('p'), number('q')];
+  return (
+    p * q === n &&
+    (e * d) % (p - 1n) === 1n &&
+    (e * d) % (q - 1n) === 1n &&
+    number('dp') === d % (p - 1n) &&
+    number('dq') === d % (q - 1n) &&
+    (number('qi') * q) % p === 1n
+  );
 }
 
 const PUBLIC_MEMBERS = ['crv', 'e', 'kty', 'n', 'x', 'y'] as const;
@@ -172,7 +233,7 @@ function publicMembers(jwk: JsonWebKey): PublicJwk {
   );
 }
 
-/** The kid of a public key: its RFC 7638 thumbprint. */
+/** The kid of a public key that was given none: its RFC 7638 thumbprint. */
 export const keyId = (publicKey: KeyObject): string =>
   thumbprint(publicMembers(publicKey.export({ format: 'jwk' })));
 
@@ -180,8 +241,29 @@ export const keyId = (publicKey: KeyObject): string =>
 const thumbprint = (members: PublicJwk): string =>
   createHash('sha256').update(JSON.stringify(members)).digest('base64url');
 
-export const isHmac = (algorithm: Algorithm): algorithm is keyof typeof MIN_SECRET_BYTES =>
-  algorithm in MIN_SECRET_BYTES;
+type HmacAlgorithm = keyof typeof MIN_SECRET_BYTES;
+
+export const isHmac = (algorithm: Algorithm): algorithm is HmacAlgorithm => algorithm in MIN_SECRET_BYTES;
+
+/**
+ * Reads what an issuer publishes. RFC 7517 §5: a key that is not of our kinds is passed over; so is a secret, which
+ * nobody publishes on purpose.
+ * @throws KeyError when it is no JWK Set.
+ */
+export function readPublicKeySet(json: string): VerifyingKey[] {
+  return parseSet(json, { mayBeEmpty: true }).flatMap((jwk) => {
+    const algorithm = ALGORITHMS.find((name) => name === jwk.alg && !isHmac(name));
+    if (!algorithm || (jwk.use !== undefined && jwk.use !== 'sig')) return [];
+    try {
+      const kid = readKid(jwk.kid);
+      const key = createPublicKey({ key: publicMembers(jwk), format: 'jwk' });
+      requireFit(key, algorithm);
+      return [{ kid, algorithm, public: key.export({ type: 'spki', format: 'pem' }) as string }];
+    } catch {
+      return [];
+    }
+  });
+}
 
 /** What may be published (RFC 7517 §5): public keys only. */
 export function publicKeys(set: KeySet): { keys: PublicJwk[] } {

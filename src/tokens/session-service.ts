@@ -9,12 +9,15 @@ import {
   buildRefreshClaims,
   type ClaimRules,
   type Issue,
+  isExpired,
   readClaims,
+  renewAccountClaims,
   type TokenClaims,
   type TokenCodec,
 } from './claims.js';
 import type { TokenPolicy } from './policy.js';
-import type { Limit, LimitState, Refusal, Rotate, RotateResult, Stale, StateStore } from './state-store.js';
+import type { Limit, LimitState, Rotate, RotateResult, Stale, StateStore } from './state-store.js';
+import { asToken, refusal } from './verdict.js';
 
 /** Who is asking: where from and with what. */
 export interface Client {
@@ -147,7 +150,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
   function readToken(token: string, { allowExpired = false } = {}): TokenClaims {
     const nowSeconds = toSeconds(now());
     const claims = readClaims(codec.verifySignature(token), rules, nowSeconds);
-    if (!allowExpired && claims.expiresAt + rules.leeway <= nowSeconds) throw new AuthError('token_expired');
+    if (!allowExpired && isExpired(claims, rules, nowSeconds)) throw new AuthError('token_expired');
     return claims;
   }
 
@@ -278,6 +281,18 @@ export function createSessionService(needs: SessionServiceNeeds) {
   }
 
   /**
+   * The same with what is known of the token: its user as of now, and an access token's claims brought up to date.
+   * @throws token_invalid, token_expired, token_revoked, session_ended, store_unavailable
+   */
+  async function introspect(token: string): Promise<{ claims: TokenClaims; user: User }> {
+    const claims = readToken(token);
+    const { user } = await check(claims, undefined);
+    if (claims.tokenType === 'refresh') return { claims, user };
+    const payload = renewAccountClaims(claims.payload, user, await needs.permissionsOf(user));
+    return { claims: { ...claims, payload }, user };
+  }
+
+  /**
    * Ends the sessions that the tokens name, expired ones too. All tokens are read before anything happens.
    * @throws token_missing, token_invalid, store_unavailable
    */
@@ -351,36 +366,11 @@ export function createSessionService(needs: SessionServiceNeeds) {
     authenticate,
     refresh,
     verify,
+    introspect,
     logout,
     logoutAll,
     list,
     endOne,
     permissionsOf: needs.permissionsOf,
   };
-}
-
-const asToken = (claims: TokenClaims) => ({
-  userId: claims.userId,
-  sessionId: claims.sessionId,
-  jti: claims.jti,
-  issuedAtSeconds: claims.issuedAt,
-  type: claims.tokenType,
-});
-
-/** What the store found, in the contract's words: the holder of an ended session's refresh token learns why. */
-function refusal(found: Refusal, type: 'access' | 'refresh'): AuthError {
-  switch (found.status) {
-    case 'limited':
-      return new AuthError('rate_limited', { limit: found.limit });
-    case 'ended':
-      return type === 'refresh'
-        ? new AuthError('session_ended', { reason: found.reason })
-        : new AuthError('token_revoked', { why: found.reason });
-    case 'gone':
-      return type === 'refresh'
-        ? new AuthError('session_ended', { reason: 'unknown' })
-        : new AuthError('token_revoked', { why: 'no such session' });
-    default:
-      return new AuthError('token_revoked');
-  }
 }

@@ -79,7 +79,9 @@ t.test('the OpenAPI document', async (t) => {
     t.strictSame(document.security, [{ bearer: [] }]);
 
     for (const { name, operation } of operations) {
-      const guarded = (operation.security ?? document.security).some((one) => 'bearer' in one);
+      const guarded = (operation.security ?? document.security).some(
+        (one) => 'bearer' in one || 'client' in one,
+      );
       const statuses = Object.keys(operation.responses);
       t.strictSame(
         {

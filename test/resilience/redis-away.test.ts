@@ -125,6 +125,10 @@ t.test('while Redis is away', async (t) => {
 
   await t.test('commands that run late do no harm', async (t) => {
     const other = await register(server);
+    // Redis learns a script at its first use; one that it does not know yet cannot run late.
+    const warm = await refresh(server, (await login(server, other)).refresh);
+    await logout(server, warm.body.refresh);
+    await logoutAll(server, (await login(server, other)).access);
     const [rotated, ended, everywhere] = await Promise.all([
       login(server, person),
       login(server, person),
@@ -158,7 +162,7 @@ t.test('while Redis is away', async (t) => {
       5,
       async () => (await me(server, everywhere.access)).status === 401,
     );
-    const all = { access: [everywhere.access, other.access], refresh: [everywhere.refresh, other.refresh] };
+    const all = { access: [everywhere.access], refresh: [everywhere.refresh] };
     await assertDead(t, [server], all, 'logout_all');
     await assertAlive(t, server, await login(server, other));
 

@@ -93,7 +93,11 @@ t.test('processes that start at the same moment', async (t) => {
     await client.connect();
     t.teardown(() => client.end());
     const { rows } = await client.query('select name from kysely_migration');
-    t.same(rows.map(({ name }) => name).sort(), ['0001-accounts', '0002-embedded-state'], 'each ran once');
+    t.same(
+      rows.map(({ name }) => name).sort(),
+      ['0001-accounts', '0002-embedded-state', '0003-oauth-clients'],
+      'each ran once',
+    );
   });
 });
 
@@ -107,7 +111,7 @@ t.test('a port that is taken', async (t) => {
     const { code, took, stderr } = await run(t, ['serve'], { ...PLAIN, ...stores, PORT });
     t.equal(code, 1, name);
     t.equal(stderr, 'The port is taken: set PORT to another one.\n');
-    t.ok(took < 5000, `it ended in ${took} ms`);
+    t.ok(took < 15_000, `it ended in ${took} ms`);
   }
 });
 
@@ -215,7 +219,7 @@ t.test('stores that cannot be used stop the start in a sentence', async (t) => {
     t.equal(code, 1);
     t.match(stderr, 'DATABASE_URL');
     t.notMatch(stderr, 'zebra');
-    t.ok(took < 10_000, `it ended in ${took} ms`);
+    t.ok(took < 20_000, `it ended in ${took} ms`);
   });
 });
 
@@ -255,7 +259,7 @@ t.test('the command line', async (t) => {
       'two at once',
     );
     t.same(both.map((each) => each.stdout).sort(), [
-      'Ran 0001-accounts, 0002-embedded-state.\n',
+      'Ran 0001-accounts, 0002-embedded-state, 0003-oauth-clients.\n',
       'The schema is up to date.\n',
     ]);
     const server = api((await withServer(t, { env: { ...stores, MIGRATE: 'off' } })).url);

@@ -19,7 +19,7 @@ import { createRoleStore } from '../../src/stores/sql/role-store.js';
 import { freePort } from '../support/free-port.js';
 import { freshDatabase } from '../support/postgres-server.js';
 
-const MIGRATIONS = ['0001-accounts', '0002-embedded-state'];
+const MIGRATIONS = ['0001-accounts', '0002-embedded-state', '0003-oauth-clients'];
 const unavailable = { name: 'AuthError', code: 'store_unavailable', retryAfter: 1 };
 
 interface Place {
@@ -88,7 +88,7 @@ async function migrations(t: Test, dialect: Dialect): Promise<void> {
   t.same(await database.migrate(), MIGRATIONS);
   t.same(await database.migrate(), [], 'each runs once');
   t.same(await again.migrate(), [], 'for all processes');
-  const own = ['events', 'roles', 'users', ...(dialect === 'sqlite' ? ['state'] : [])].sort();
+  const own = ['clients', 'events', 'roles', 'users', ...(dialect === 'sqlite' ? ['state'] : [])].sort();
   t.same(await tables(), own, 'state is a table of the embedded database only');
   for (const migration of [accountsMigration(dialect), embeddedState(dialect)]) {
     t.notOk('down' in migration, 'there is no way back');

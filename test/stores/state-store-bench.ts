@@ -6,7 +6,7 @@ import { Redis } from 'ioredis';
 import type { Test } from 'tap';
 import type { User } from '../../src/accounts/user.js';
 import { newAccountId, newTokenId } from '../../src/lib/ids.js';
-import { createRedisStateStore } from '../../src/stores/redis/state-store.js';
+import { createRedisStateStore, type RedisStateStoreOptions } from '../../src/stores/redis/state-store.js';
 import { openDatabase } from '../../src/stores/sql/database.js';
 import { createSqliteStateStore } from '../../src/stores/sqlite/state-store.js';
 import type {
@@ -16,6 +16,7 @@ import type {
   RotateResult,
   StateStore,
 } from '../../src/tokens/state-store.js';
+import { withRedisCluster } from '../support/redis-cluster.js';
 import { freshPrefix, sharedRedisUrl } from '../support/redis-namespace.js';
 
 export const SECOND = 1000;
@@ -35,7 +36,7 @@ export interface Bench {
 }
 
 export interface Adapter {
-  name: 'redis' | 'sqlite';
+  name: 'redis' | 'redis cluster' | 'sqlite';
   setUp(t: Test): Promise<Bench>;
 }
 
@@ -49,26 +50,35 @@ end`;
 const redisAdapter: Adapter = {
   name: 'redis',
   async setUp(t) {
-    const prefix = freshPrefix(t);
     const url = sharedRedisUrl();
-    const clock = startClock();
     const admin = new Redis(url);
-    const [store, other] = [createRedisStateStore({ url, prefix }), createRedisStateStore({ url, prefix })];
-    t.teardown(async () => {
-      await Promise.all([store.close(), other.close()]);
-      admin.disconnect();
-    });
-    return {
-      store,
-      other,
-      now: clock.now,
-      async advance(ms) {
-        clock.move(ms);
-        await admin.eval(AGE, 0, prefix, ms);
-      },
-    };
+    t.teardown(() => admin.disconnect());
+    return redisBench(t, { url, prefix: freshPrefix(t) }, [admin]);
   },
 };
+
+const clusterAdapter: Adapter = {
+  name: 'redis cluster',
+  async setUp(t) {
+    const { url, admins } = await withRedisCluster(t);
+    return redisBench(t, { url, cluster: true, prefix: 't:' }, admins);
+  },
+};
+
+function redisBench(t: Test, options: RedisStateStoreOptions, admins: readonly Redis[]): Bench {
+  const clock = startClock();
+  const [store, other] = [createRedisStateStore(options), createRedisStateStore(options)];
+  t.teardown(() => Promise.all([store.close(), other.close()]));
+  return {
+    store,
+    other,
+    now: clock.now,
+    async advance(ms) {
+      clock.move(ms);
+      await Promise.all(admins.map((admin) => admin.eval(AGE, 0, options.prefix, ms)));
+    },
+  };
+}
 
 const sqliteAdapter: Adapter = {
   name: 'sqlite',
@@ -81,7 +91,7 @@ const sqliteAdapter: Adapter = {
   },
 };
 
-export const ADAPTERS = [redisAdapter, sqliteAdapter];
+export const ADAPTERS = [redisAdapter, clusterAdapter, sqliteAdapter];
 
 export function tempDir(t: Test): string {
   const dir = mkdtempSync(join(tmpdir(), 'latchkey-state-'));

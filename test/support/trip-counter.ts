@@ -15,7 +15,7 @@ export interface TripCounter {
 }
 
 /** What a client says to set up its connection. */
-const SET_UP = new Set(['hello', 'client', 'auth', 'select', 'info', 'script load']);
+const SET_UP = new Set(['hello', 'client', 'auth', 'select', 'info', 'script load', 'cluster', 'readonly']);
 
 /**
  * A proxy before Redis that counts what a request costs. A round trip is a burst: the commands that a connection

@@ -3,7 +3,6 @@ import Fastify from 'fastify';
 import t, { type Test } from 'tap';
 import jwt, { type JwtOptions } from '../../plugins/jwt.js';
 import type { User } from '../../src/accounts/user.js';
-import { MAX_TOKEN_LENGTH } from '../../src/contract/tokens.js';
 import { AuthError } from '../../src/errors.js';
 import { newTokenId } from '../../src/lib/ids.js';
 import {
@@ -16,6 +15,7 @@ import {
   type SignedPayload,
   type TokenCodec,
 } from '../../src/tokens/claims.js';
+import { MAX_TOKEN_LENGTH } from '../../src/tokens/key-ring.js';
 
 const NOW = 1_800_000_000;
 const KEY = 'k0Jm5v1n8Qw2rT7yU4iO9pA6sD3fG0hJ';

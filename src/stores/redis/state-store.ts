@@ -19,6 +19,7 @@ import * as endSessionLua from './scripts/end-session.js';
 import { hitLimits as hitLimitsLua } from './scripts/hit-limits.js';
 import { openSession as openSessionLua } from './scripts/open-session.js';
 import { rotate as rotateLua } from './scripts/rotate.js';
+import { REPLY_SEPARATOR } from './scripts/shared.js';
 import * as userLua from './scripts/user-snapshot.js';
 
 const scripts = {
@@ -78,12 +79,12 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
         ],
         checkArguments(token),
       );
-      return readCheck(reply as string[], token);
+      return readCheck(unpack(reply), token);
     },
 
     async rotate(r) {
       const { next } = r;
-      const reply = (await redis.run(
+      const reply = await redis.run(
         scripts.rotate,
         [
           keys.session(r.userId, r.sessionId),
@@ -103,8 +104,8 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
           ...limitArguments(r.limit),
           ...(r.vouched ? [r.vouched.generation, ...encodeUser(r.vouched.user)] : ['']),
         ],
-      )) as string[];
-      return readRotate(reply, r);
+      );
+      return readRotate(unpack(reply), r);
     },
 
     async endSession({ userId, sessionId, reason }) {
@@ -117,7 +118,7 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
     },
 
     async endAllSessions({ userId, reason, caller, now }) {
-      const reply = (await redis.run(
+      const packed = await redis.run(
         scripts.endAllSessions,
         caller
           ? [
@@ -128,7 +129,8 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
             ]
           : [keys.user(userId)],
         [now, reason, ...(caller ? checkArguments(caller) : [])],
-      )) as string[];
+      );
+      const reply = unpack(packed);
       if (reply[0] === 'done') return { status: 'done' };
       return readRefusal(reply, { userId, limit: caller?.limit, now });
     },
@@ -192,6 +194,9 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
     close: () => redis.close(),
   };
 }
+
+/** @see pack in scripts/shared.ts */
+const unpack = (reply: unknown): string[] => (reply as string).split(REPLY_SEPARATOR);
 
 const limitArguments = (limit: Limit | undefined): (string | number)[] =>
   limit ? [limit.max, limit.windowMs] : ['', ''];

@@ -2,12 +2,14 @@ import { type Kysely, type Migration, type MigrationResult, Migrator } from 'kys
 import type { Dialect } from './database.js';
 import { accounts } from './migrations/0001-accounts.js';
 import { embeddedState } from './migrations/0002-embedded-state.js';
+import { oauthClients } from './migrations/0003-oauth-clients.js';
 import type { Schema } from './schema.js';
 
 /** In order, for ever: a migration that has been released is never edited, only followed by another. */
 const migrations = (dialect: Dialect): Record<string, Migration> => ({
   '0001-accounts': accounts(dialect),
   '0002-embedded-state': embeddedState(dialect),
+  '0003-oauth-clients': oauthClients,
 });
 
 /**

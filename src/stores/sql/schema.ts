@@ -8,6 +8,7 @@ export interface Schema {
   users: UsersTable;
   roles: RolesTable;
   events: EventsTable;
+  clients: ClientsTable;
 }
 
 export interface UsersTable {
@@ -55,4 +56,11 @@ export interface EventsTable {
   reason: string | null;
   ip: string | null;
   user_agent: string | null;
+}
+
+export interface ClientsTable {
+  id: string;
+  name: string;
+  secret_hash: string;
+  created_at: number;
 }

@@ -53,7 +53,7 @@ end
 `;
 
 export const checkToken = `${check}
-return check(KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV)
+return pack(check(KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV))
 `;
 
 /**
@@ -66,8 +66,8 @@ if KEYS[2] then
   local argv = {}
   for n = 3, #ARGV do argv[n - 2] = ARGV[n] end
   local verdict = check(KEYS[2], user, KEYS[3], KEYS[4], argv)
-  if verdict[1] ~= 'ok' then return verdict end
+  if verdict[1] ~= 'ok' then return pack(verdict) end
 end
 raise_epoch(user, reason)
-return {'done'}
+return 'done'
 `;
