@@ -49,16 +49,15 @@ const ofOwnRoutes = fp<FastifyCorsOptions>(
     const withoutRoutes: FastifyInstance = Object.create(app, { options: { value: () => undefined } });
     cors(withoutRoutes, options, done);
 
+    const { ignoreTrailingSlash, routerOptions } = app.initialConfig;
+    const spellings = ignoreTrailingSlash || routerOptions?.ignoreTrailingSlash ? [''] : ['', '/'];
     const paths = new Set<string>();
-    app.addHook('onRoute', ({ url }) => {
+    app.addHook('onRoute', ({ url, schema }) => {
       const path = url.slice(app.prefix.length).replace(/\/$/, '');
-      if (paths.has(path)) return;
+      // Pages for people are not called from elsewhere.
+      if (!schema?.operationId || paths.has(path)) return;
       paths.add(path);
-      for (const spelling of [path, `${path}/`]) {
-        // To some routers both are one.
-        const isThere = app.hasRoute({ method: 'OPTIONS', url: app.prefix + spelling });
-        if (!isThere) app.options(spelling, { schema: { hide: true } }, notThere);
-      }
+      for (const end of spellings) app.options(`${path}${end}`, { schema: { hide: true } }, notThere);
     });
   },
   { name: 'cors-of-own-routes' },

@@ -39,8 +39,12 @@ export default fp<DocsOptions>(
           { name: 'system', description: 'For operators.' },
         ],
       },
-      // Whatever has an id is documented, also where it is hidden from the document of an application around us.
-      transform: ({ schema, url }) => ({ schema: { ...schema, hide: !schema?.operationId }, url }),
+      // Whatever has an id is documented, also where it is hidden from the document of an application around us, and
+      // under the first of the spellings that routes/both-spellings.ts gives it.
+      transform: ({ schema, url }) => ({
+        schema: { ...schema, hide: !schema?.operationId },
+        url: url.replace(/(?<=.)\/$/, ''),
+      }),
       refResolver: {
         buildLocalReference: (schema, _base, _fragment, index) =>
           String(schema.$id ?? `schema-${index}`).replace('latchkey:', ''),

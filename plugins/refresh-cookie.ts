@@ -46,17 +46,14 @@ export default fp<RefreshCookieOptions>(
       if (!this.wantsCookie() || !origins.has(this.headers.origin ?? '')) throw new AuthError('csrf_failed');
       return token;
     });
+    const setCookie = (reply: FastifyReply, value: string, age: { maxAge: number; expires?: Date }) =>
+      reply.header('set-cookie', jar.serializeCookie(NAME, value, { ...attributes, ...age }));
+
     app.decorateReply('setRefreshCookie', function (this: FastifyReply, pair: TokenPair) {
-      return this.header(
-        'set-cookie',
-        jar.serializeCookie(NAME, pair.refresh, { ...attributes, maxAge: pair.refreshExpiresIn }),
-      );
+      return setCookie(this, pair.refresh, { maxAge: pair.refreshExpiresIn });
     });
     app.decorateReply('clearRefreshCookie', function (this: FastifyReply) {
-      return this.header(
-        'set-cookie',
-        jar.serializeCookie(NAME, '', { ...attributes, maxAge: 0, expires: new Date(0) }),
-      );
+      return setCookie(this, '', { maxAge: 0, expires: new Date(0) });
     });
   },
   { name: 'refresh-cookie' },

@@ -12,6 +12,7 @@ export default fp(
   async (app) => {
     for (const schema of SHARED) app.addSchema(schema);
     app.setSerializerCompiler(await defaultSerializerCompiler());
+    // That of an application around us would stand in for the compiled ones.
     app.setReplySerializer(undefined as never);
   },
   { name: 'schemas' },

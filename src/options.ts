@@ -146,7 +146,8 @@ function readSettings({ production = runsInProduction(), ...settings }: Latchkey
     .filter(([name, value]) => value !== undefined && Object.hasOwn(VARIABLES, name))
     .map(([name, value]) => [VARIABLES[name as keyof LatchkeySettings], write(name, value)]);
   try {
-    return loadConfig(Object.fromEntries(env));
+    const config = loadConfig(Object.fromEntries(env));
+    return { ...config, warnings: config.warnings.map(sayOptions) };
   } catch (error) {
     throw error instanceof ConfigError ? new ConfigError(error.faults.map(sayOptions)) : error;
   }

@@ -529,10 +529,11 @@ t.test('options are the settings of the service', async (t) => {
     jwt: { leeway: 5, signingKey: TEST_KEY },
     limits: { user: { max: 5, windowMs: 10_000 }, refresh: undefined },
   });
-  t.not(process.env.JWT_ISSUER, 'elsewhere');
   process.env.JWT_ISSUER = 'elsewhere';
   t.teardown(() => delete process.env.JWT_ISSUER);
   t.equal(readOptions({ dataDir: dir }).config.jwt.issuer, 'latchkey', 'not those of the environment');
+  const { warnings } = readOptions({ dataDir: dir, jwtSigningKey: 'short' }).config;
+  t.match(warnings.join(), /^jwtSigningKey .*anybody may guess it/);
 
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
   const chapter = /^## Settings$(.*?)^## /ms.exec(readme)?.[1] ?? '';

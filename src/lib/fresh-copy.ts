@@ -45,7 +45,8 @@ export function createFreshCopy<T>({ read, now, maxAgeMs, onTrouble }: FreshCopy
       });
       // Nobody waits for a store that was away a moment ago: requests that need no SQL would all turn slow.
       if (!copy) await loading;
-      else if (now() >= awayUntil) await Promise.race([loading, delay(PATIENCE_MS, undefined, { ref: false })]);
+      else if (now() >= awayUntil)
+        await Promise.race([loading, delay(PATIENCE_MS, undefined, { ref: false })]);
     }
     return copy!.of;
   };

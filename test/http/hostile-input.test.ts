@@ -778,7 +778,7 @@ t.test('a real server, on the wire', async (t) => {
         /^HTTP\/1\.1 400 /,
       ],
       [
-        `POST /api/auth/login HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\nzz\r\n`,
+        `POST /api/auth/login HTTP/1.1\r\n${host}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
         /^HTTP\/1\.1 400 /,
       ],
       [`GET /api/auth/me HTTP/1.1\r\nConnection: close\r\n\r\n`, /^HTTP\/1\.1 400 /],
