@@ -1,62 +1,84 @@
-// npm run bench:memory: what a session and its user take in Redis, and whether a refresh or a check costs more when
-// there are a thousand times as many. Fills Redis through Latchkey's own store.
+// What a session and its user take in Redis, and whether a check or a refresh costs more when there are a thousand
+// times as many. Fills Redis through Latchkey's own store.
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { createRedisStateStore } from '../dist/src/stores/redis/state-store.js';
-import { startRedis, stopAll } from './servers.mjs';
+import { startRedis, stop } from './servers.mjs';
 
-const SMALL = 1000;
-const LARGE = Number(process.env.BENCH_SESSIONS ?? 100_000);
+const FEW = 1000;
+/** Memory is read here and extrapolated to a million. */
+const MANY = 100_000;
+const MOST = Number(process.env.BENCH_SESSIONS ?? 1_000_000);
 const MILLION = 1_000_000;
+/** So many of the sessions are used, picked evenly from all of them. */
+const USED = 1000;
 
 const hex = () => randomUUID().replaceAll('-', '');
-const redis = await startRedis();
-const admin = new Redis(redis.url);
-const store = createRedisStateStore({ url: redis.url, prefix: 'latchkey:' });
 const limit = { max: 1e8, windowMs: 3_600_000 };
+let admin;
+let store;
 
-try {
-  const empty = await usedMemory();
-  const first = await fill(SMALL, 0);
-  const few = await cost(first);
-  const many = await fill(LARGE - SMALL, SMALL);
-  const full = await usedMemory();
-  const lots = await cost([...first, ...many]);
+export async function measureMemory() {
+  const redis = await startRedis();
+  admin = new Redis(redis.url);
+  store = createRedisStateStore({ url: redis.url, prefix: 'latchkey:' });
+  try {
+    const empty = await usedMemory();
+    const costs = [];
+    let used = await fill(FEW, 0, 1);
+    costs.push([FEW, await cost(used)]);
 
-  const keys = await sampleKeys();
-  console.log(`${LARGE} users with one session each, after a refresh and a check of some\n`);
-  console.log(`bytes per session           ${keys.s}`);
-  console.log(
-    `bytes per active user       ${keys.u + keys.i}   (state ${keys.u}, list of sessions ${keys.i})`,
-  );
-  console.log(
-    `bytes per user and session  ${Math.round((full - empty) / LARGE)}   (used_memory, key table included)`,
-  );
-  console.log(
-    `a million of them           ${(((full - empty) / LARGE) * (MILLION / 2 ** 30)).toFixed(2)} GiB\n`,
-  );
-  console.log(`Redis's µs per call         ${SMALL} sessions   ${LARGE} sessions`);
-  for (const what of ['check', 'refresh']) {
-    console.log(
-      `  ${what.padEnd(26)}${few[what].toFixed(1).padStart(8)}${lots[what].toFixed(1).padStart(18)}`,
-    );
+    used = used.concat(await fill(MANY - FEW, FEW, MANY / USED));
+    const bytes = ((await usedMemory()) - empty) / MANY;
+    const keys = await sampleKeys();
+    costs.push([MANY, await cost(used)]);
+
+    if (MOST > MANY) {
+      used = used.concat(await fill(MOST - MANY, MANY, MOST / USED));
+      costs.push([MOST, await cost(used)]);
+    }
+    reportMemory(bytes, keys);
+    reportCosts(costs);
+    if (MOST === MILLION)
+      console.log(`\na million, measured            ${gib((await usedMemory()) - empty)} GiB`);
+  } finally {
+    await store.close();
+    admin.disconnect();
+    await stop(redis.child);
   }
-} finally {
-  await store.close();
-  admin.disconnect();
-  await stopAll(redis.dir);
 }
 
-async function fill(count, from) {
-  const sessions = [];
+const gib = (bytes) => (bytes / 2 ** 30).toFixed(2);
+
+function reportMemory(bytes, keys) {
+  console.log(`\nRedis with ${MANY} users of one session each (bytes; goals: 600 a session, 800 a user)`);
+  console.log(`a session                    ${keys.s}`);
+  console.log(
+    `an active user               ${keys.u + keys.i}   (state ${keys.u}, list of sessions ${keys.i})`,
+  );
+  console.log(`both, key table included     ${Math.round(bytes)}`);
+  console.log(`a million, extrapolated      ${gib(bytes * MILLION)} GiB`);
+}
+
+function reportCosts(costs) {
+  console.log(`\nRedis's µs per call${costs.map(([count]) => String(count).padStart(12)).join('')} sessions`);
+  for (const what of ['check', 'refresh', 'plain HGET'])
+    console.log(
+      `${what.padEnd(19)}${costs.map(([, micros]) => micros[what].toFixed(1).padStart(12)).join('')}`,
+    );
+}
+
+/** Opens sessions and gives every so-manieth of them. */
+async function fill(count, from, every) {
+  const kept = [];
   for (let start = 0; start < count; start += 500) {
     const batch = Array.from({ length: Math.min(500, count - start) }, (_, n) =>
       makeSession(from + start + n),
     );
     await Promise.all(batch.map((session) => store.openSession(session)));
-    sessions.push(...batch);
+    kept.push(...batch.filter((_, n) => (start + n) % every === 0));
   }
-  return sessions;
+  return kept;
 }
 
 function makeSession(number) {
@@ -99,10 +121,13 @@ function makeSession(number) {
   };
 }
 
-/** What Redis itself spends on a call, by its own count, over sessions picked at random. */
+/**
+ * What Redis itself spends on a call, by its own count, over sessions picked at random. A plain HGET of each is the
+ * yardstick: more memory than the processor's caches hold makes every look-up slower, whatever is looked up.
+ */
 async function cost(sessions) {
   const micros = {};
-  for (const what of ['check', 'refresh']) {
+  for (const what of ['check', 'refresh', 'plain HGET']) {
     await admin.config('RESETSTAT');
     for (let turn = 0; turn < 40; turn++) {
       await Promise.all(
@@ -110,7 +135,8 @@ async function cost(sessions) {
       );
     }
     const stats = await admin.info('commandstats');
-    micros[what] = Number(/cmdstat_evalsha:.*usec_per_call=([\d.]+)/.exec(stats)?.[1]);
+    const command = what === 'plain HGET' ? 'hget' : 'evalsha';
+    micros[what] = Number(new RegExp(`cmdstat_${command}:.*usec_per_call=([\\d.]+)`).exec(stats)?.[1]);
   }
   return micros;
 }
@@ -118,6 +144,10 @@ async function cost(sessions) {
 async function use(what, session) {
   const { userId, sessionId, jti, issuedAtSeconds } = session;
   const now = Date.now();
+  if (what === 'plain HGET') {
+    await admin.hget(`latchkey:{${userId}}:s:${sessionId}`, 'j');
+    return;
+  }
   if (what === 'check') {
     await store.checkToken({ userId, sessionId, jti, issuedAtSeconds, type: 'access', limit, now });
     return;

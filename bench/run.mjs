@@ -1,6 +1,7 @@
 // npm run bench: requests per second, p99 and CPU per request of Fastify's hello, of the ceiling and of Latchkey,
-// in one run and in turn, so that the ratios mean something on a noisy machine.
+// in one run and in turn, so that the ratios mean something on a noisy machine; then what Latchkey keeps in Redis.
 import { closedLoop, request } from './load.mjs';
+import { measureMemory } from './memory.mjs';
 import {
   cpuMicros,
   describePinning,
@@ -8,6 +9,7 @@ import {
   residentMib,
   startCeiling,
   startLatchkey,
+  startPostgres,
   startRedis,
   stop,
   stopAll,
@@ -18,6 +20,7 @@ const LANES = Number(process.env.BENCH_LANES ?? 64);
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 3);
 
 const redis = await startRedis();
+const postgres = await startPostgres();
 process.once('SIGINT', () => stopAll(redis.dir).then(() => process.exit(130)));
 const results = new Map();
 const credentials = { email: 'bench@example.com', password: 'a long bench password' };
@@ -26,7 +29,7 @@ try {
   console.log(
     `node ${process.version}, ${describePinning()}, ${LANES} lanes, ${ROUNDS} rounds of ${MS} ms each\n`,
   );
-  const latchkey = await startLatchkey(redis);
+  const latchkey = await startLatchkey(redis, postgres.url);
   const session = await signUp(latchkey.port);
   const refreshTokens = await openSessions(latchkey.port);
   const ceiling = await startCeiling(redis);
@@ -65,8 +68,11 @@ try {
     `\nLatchkey: start to first connection ${latchkey.startMs.toFixed(0)} ms, RSS after load ${residentMib(latchkey.child.pid).toFixed(0)} MiB`,
   );
   await stop(latchkey.child);
+  await stop(ceiling.child);
+  await measureMemory();
 } finally {
   await stopAll(redis.dir);
+  await postgres.stop();
 }
 
 function fixed(bytes) {

@@ -8,6 +8,8 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { compile } from '../test/runner/build.mjs';
+import { findServers } from '../test/runner/prerequisites.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const cli = here('../dist/src/cli.js');
@@ -49,6 +51,15 @@ export async function startRedis() {
   return { url: `redis://127.0.0.1:${port}`, port, dir, child };
 }
 
+/** The tests know how to start a PostgreSQL of their own; it goes where Redis is. */
+export async function startPostgres() {
+  const root = here('..');
+  Object.assign(process.env, findServers());
+  if (!(await compile(root))) throw new Error('the tests do not compile');
+  const support = await import('../.build/test/support/postgres-server.js');
+  return support.startPostgres();
+}
+
 /** (a) and (b). */
 export async function startCeiling(redis) {
   const port = await freePort();
@@ -61,8 +72,8 @@ export async function startCeiling(redis) {
   return { port, child };
 }
 
-/** (c): Latchkey on Redis with every limit on, set high enough never to refuse. */
-export async function startLatchkey(redis, env = {}) {
+/** (c): Latchkey as in production, with every limit on, set high enough never to refuse. */
+export async function startLatchkey(redis, databaseUrl) {
   if (!existsSync(cli)) throw new Error('Run `npm run build` first.');
   const port = await freePort();
   const startedAt = performance.now();
@@ -81,7 +92,7 @@ export async function startLatchkey(redis, env = {}) {
       RATE_LIMIT_REFRESH: '100000000/hour',
       RATE_LIMIT_USER: '100000000/hour',
       RATE_LIMIT_ANON: '100000000/hour',
-      ...env,
+      ...(databaseUrl && { DATABASE_URL: databaseUrl }),
     },
   );
   await reachable(child, port);

@@ -5,20 +5,25 @@ import {
   type AccountService,
   createAccountService,
 } from '../src/accounts/account-service.js';
+import { createPasswordCheck, type PasswordCheck } from '../src/accounts/password-check.js';
 import { createPasswordHasher } from '../src/accounts/password-hasher.js';
 import { describeError } from '../src/lib/describe-error.js';
+import { readPhoneNumber } from '../src/otp/phone-number.js';
 import { createLoginLimits } from '../src/security/login-limits.js';
 import type { Limit } from '../src/tokens/state-store.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
     accounts: AccountService;
+    passwordCheck: PasswordCheck;
   }
 }
 
 export interface AccountsOptions {
   policy: AccountPolicy;
   limits: { login: Limit | undefined; loginIp: Limit | undefined };
+  /** Whose national numbers need no country code. */
+  phoneRegion: string;
 }
 
 /** One core is left to answer requests; a queue of this length is a wait of a second or two. */
@@ -26,8 +31,28 @@ const MAX_WAITING_HASHES = 64;
 
 /** Registration, login by password and what people do with their account. */
 export default fp<AccountsOptions>(
-  async (app, { policy, limits }) => {
-    const { database, stateStore: state, sessions, events, clock: now } = app;
+  async (app, { policy, limits, phoneRegion }) => {
+    const { database, stateStore: state, sessions, events, devices, emailVerification, clock: now } = app;
+    const hasher = createPasswordHasher({
+      concurrency: Math.max(1, availableParallelism() - 1),
+      maxWaiting: MAX_WAITING_HASHES,
+    });
+    app.meter.watchQueue('password_hashes', hasher.waiting);
+    const loginLimits = createLoginLimits({
+      store: state.logins,
+      devices,
+      now,
+      perIdentifier: limits.login,
+      perAddress: limits.loginIp,
+    });
+    const check = createPasswordCheck({
+      accounts: database.accounts,
+      events,
+      hasher,
+      limits: loginLimits,
+      blocklist: policy.passwordBlocklist,
+    });
+    app.decorate('passwordCheck', check);
     app.decorate(
       'accounts',
       createAccountService({
@@ -36,21 +61,17 @@ export default fp<AccountsOptions>(
         events,
         state,
         sessions,
-        hasher: createPasswordHasher({
-          concurrency: Math.max(1, availableParallelism() - 1),
-          maxWaiting: MAX_WAITING_HASHES,
-        }),
-        limits: createLoginLimits({
-          store: state,
-          now,
-          perIdentifier: limits.login,
-          perAddress: limits.loginIp,
-        }),
+        hasher,
+        check,
+        verification: emailVerification,
+        limits: loginLimits,
+        devices,
         policy,
+        readPhone: (raw) => readPhoneNumber(raw, phoneRegion)?.e164,
         now,
         onTrouble: (error) => app.log.error({ err: describeError(error) }, 'a snapshot could not be written'),
       }),
     );
   },
-  { name: 'accounts', dependencies: ['sessions'] },
+  { name: 'accounts', dependencies: ['sessions', 'device-cookie', 'email', 'metrics'] },
 );

@@ -22,7 +22,7 @@ export default fp<CorsOptions>(
       // A caller that is no page, or a page from elsewhere, gets none of these headers.
       origin: (origin, done) => done(null, origin !== undefined && isAllowed(origin) && origin),
       credentials: true,
-      methods: ['GET', 'POST', 'PATCH', 'DELETE'],
+      methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
       allowedHeaders: ['Authorization', 'Content-Type', 'Accept-Language', 'X-Auth-Transport'],
       exposedHeaders: [
         'X-Auth-Status',

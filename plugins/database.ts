@@ -1,21 +1,37 @@
 import fp from 'fastify-plugin';
 import type { AccountStore } from '../src/accounts/account-store.js';
+import type { CredentialStore } from '../src/accounts/credential-store.js';
 import type { OauthClientStore } from '../src/accounts/oauth-clients.js';
-import type { RoleStore } from '../src/accounts/roles.js';
+import type { RoleDefinitions } from '../src/accounts/role-definitions.js';
+import type { UserAdminStore } from '../src/accounts/user-admin-store.js';
+import { describeAlert } from '../src/audit/alerts.js';
+import type { CleaningStore } from '../src/audit/cleaning.js';
 import type { EventStore } from '../src/audit/events.js';
+import { createFieldCipher } from '../src/audit/field-cipher.js';
+import type { WebhookStore } from '../src/delivery/alert-webhooks.js';
 import { describeError } from '../src/lib/describe-error.js';
 import { createAccountStore } from '../src/stores/sql/account-store.js';
+import { createCleaningStore } from '../src/stores/sql/cleaning-store.js';
+import { createCredentialStore } from '../src/stores/sql/credential-store.js';
 import { type Database, openDatabase } from '../src/stores/sql/database.js';
 import { createEventStore } from '../src/stores/sql/event-store.js';
+import { createEventWriter } from '../src/stores/sql/event-writer.js';
 import { createOauthClientStore } from '../src/stores/sql/oauth-client-store.js';
 import { createRoleStore } from '../src/stores/sql/role-store.js';
+import { createUserAdminStore } from '../src/stores/sql/user-admin-store.js';
+import { createWebhookStore } from '../src/stores/sql/webhook-store.js';
+import { countingChanges, countingEvents, timed } from './counted-stores.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
     database: Database & {
       accounts: AccountStore;
+      credentials: CredentialStore;
       events: EventStore;
-      roles: RoleStore;
+      cleaning: CleaningStore;
+      webhooks: WebhookStore;
+      roles: RoleDefinitions;
+      userAdmin: UserAdminStore;
       clients: OauthClientStore;
     };
   }
@@ -26,11 +42,15 @@ export interface DatabaseOptions {
   dataDir: string;
   /** Bring the schema up to date before anything else. */
   migrate: boolean;
+  /** What encrypts personal fields of events: see `createFieldCipher`. */
+  dataKeys: readonly string[];
+  /** Whether alerts are posted to somebody. */
+  postsAlerts: boolean;
 }
 
 /** What must never be lost: PostgreSQL, or the embedded file. */
 export default fp<DatabaseOptions>(
-  async (app, { url, dataDir, migrate }) => {
+  async (app, { url, dataDir, migrate, dataKeys, postsAlerts }) => {
     const database = openDatabase({
       url,
       dataDir,
@@ -41,14 +61,25 @@ export default fp<DatabaseOptions>(
       const ran = await database.migrate();
       if (ran.length > 0) app.log.info({ migrations: ran }, 'database migrated');
     }
-    const { db } = database;
+    const { db, dialect, ping } = database;
+    const cipher = createFieldCipher(dataKeys);
+    const write = createEventWriter(dialect, {
+      cipher,
+      describeAlert: postsAlerts ? describeAlert : undefined,
+    });
+    const { meter } = app;
     app.decorate('database', {
       ...database,
-      accounts: createAccountStore(db),
-      events: createEventStore(db),
-      roles: createRoleStore(db),
-      clients: createOauthClientStore(db),
+      ...timed({ ping }, meter),
+      accounts: timed(countingEvents(createAccountStore(db, write), meter), meter),
+      credentials: timed(countingChanges(createCredentialStore(db, write), meter), meter),
+      events: timed(createEventStore(db, { dialect, cipher, write }), meter),
+      cleaning: createCleaningStore(db, { dialect, cipher }),
+      webhooks: createWebhookStore(db, { dialect, cipher }),
+      roles: timed(createRoleStore(db, write), meter),
+      userAdmin: timed(createUserAdminStore(db, write), meter),
+      clients: timed(createOauthClientStore(db), meter),
     });
   },
-  { name: 'database' },
+  { name: 'database', dependencies: ['metrics'] },
 );

@@ -35,6 +35,7 @@ export default fp<DocsOptions>(
           { name: 'auth', description: 'Signing in and out.' },
           { name: 'tokens', description: 'Refreshing and checking tokens.' },
           { name: 'account', description: "The caller's own account." },
+          { name: 'admin', description: 'For staff: accounts, roles, what happened.' },
           { name: 'oauth', description: 'For other services that are given tokens.' },
           { name: 'system', description: 'For operators.' },
         ],

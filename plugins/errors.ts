@@ -75,11 +75,13 @@ export default fp<ErrorsOptions>(
   async (app, { defaultLocale }) => {
     app.decorate('sendProblem', (request, reply, thrown, dialect) => {
       const locale = pickLocale(request.headers['accept-language'], defaultLocale);
-      return sendProblem(request, reply, toAuthError(thrown), locale, dialect);
+      const error = toAuthError(thrown);
+      app.meter.countFailure(error.code);
+      return sendProblem(request, reply, error, locale, dialect);
     });
     app.setErrorHandler((error, request, reply) => app.sendProblem(request, reply, error));
   },
-  { name: 'errors' },
+  { name: 'errors', dependencies: ['metrics'] },
 );
 
 /** How the routes of another protocol speak of a failure. */

@@ -6,12 +6,13 @@ import fp from 'fastify-plugin';
  */
 export default fp(
   async (app) => {
-    const readsAreLogged = app.log.level === 'debug' || app.log.level === 'trace';
+    const readsAreLogged = ['trace', 'debug'].includes(app.log.level);
+    const othersAreLogged = readsAreLogged || app.log.level === 'info';
     app.addHook('onResponse', (request, reply, done) => {
       done();
       const { method, url } = request;
       const isRead = method === 'GET' && reply.statusCode < 400;
-      if (isRead && !readsAreLogged) return;
+      if (!(isRead ? readsAreLogged : othersAreLogged)) return;
       request.log[isRead ? 'debug' : 'info'](
         {
           method,

@@ -1,11 +1,13 @@
 import Fastify from 'fastify';
 import fp from 'fastify-plugin';
 import { Event, Session } from '../src/contract/accounts.js';
+import { Role } from '../src/contract/admin.js';
+import { AnyEvent } from '../src/contract/events.js';
 import { Problem } from '../src/contract/problem.js';
 import { Pair, PairWithUser } from '../src/contract/tokens.js';
 import { User } from '../src/contract/user.js';
 
-const SHARED = [Problem, User, Pair, PairWithUser, Session, Event];
+const SHARED = [Problem, User, Pair, PairWithUser, Session, Event, AnyEvent, Role];
 
 /** The schemas that routes refer to, and what makes serializers of them, whatever an application around us uses. */
 export default fp(

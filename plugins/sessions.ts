@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin';
-import { createRoleService } from '../src/accounts/roles.js';
-import { createEventRecorder, type EventRecorder } from '../src/audit/events.js';
+import { createRoleService, type RoleService } from '../src/accounts/roles.js';
+import { createEventRecorder } from '../src/audit/event-recorder.js';
+import type { EventRecorder } from '../src/audit/events.js';
 import type { Clock } from '../src/lib/clock.js';
 import { describeError } from '../src/lib/describe-error.js';
 import type { ClaimRules } from '../src/tokens/claims.js';
@@ -15,6 +16,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     sessions: SessionService;
     events: EventRecorder;
+    roles: RoleService;
     clock: Clock;
   }
 }
@@ -38,11 +40,16 @@ export default fp<SessionsOptions>(
     const events = createEventRecorder({
       store: database.events,
       now,
-      onTrouble: (error, dropped) =>
-        app.log.error({ err: describeError(error), dropped }, 'security events could not be stored'),
+      onEvent: app.meter.countEvent,
+      onTrouble: (error, dropped) => {
+        app.meter.countDropped(dropped);
+        app.log.error({ err: describeError(error), dropped }, 'security events could not be stored');
+      },
     });
+    app.meter.watchQueue('events', events.waiting);
     app.decorate('clock', now);
     app.decorate('events', events);
+    app.decorate('roles', roles);
     app.decorate(
       'sessions',
       createSessionService({
@@ -60,5 +67,5 @@ export default fp<SessionsOptions>(
     // Requests in flight are over by now, and the database closes after this.
     app.addHook('onClose', () => events.close());
   },
-  { name: 'sessions', dependencies: ['database', 'state-store', 'tokens'] },
+  { name: 'sessions', dependencies: ['database', 'state-store', 'tokens', 'metrics'] },
 );

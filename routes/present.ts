@@ -1,4 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { setLimitHeaders } from '../plugins/limit-headers.js';
+import type { SignedIn } from '../src/accounts/account-service.js';
 import type { User as Account } from '../src/accounts/user.js';
 import type { StoredEvent } from '../src/audit/events.js';
 import type { PairDocument } from '../src/contract/tokens.js';
@@ -45,6 +47,17 @@ export function sendPair(request: FastifyRequest, reply: FastifyReply, pair: Tok
   };
 }
 
+/** After a login or a registration by whatever means. */
+export function sendSignedIn(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { user, permissions, pair, deviceCookie, limit }: SignedIn,
+): PairDocument & { user: UserDocument } {
+  if (limit) setLimitHeaders(reply, limit);
+  reply.setDeviceCookie(deviceCookie);
+  return { ...sendPair(request, reply, pair), user: describeUser(user, permissions) };
+}
+
 export function describeSession(session: Session) {
   return {
     id: session.id,
@@ -65,7 +78,22 @@ export function describeEvent(event: StoredEvent) {
     at: toIso(event.at),
     session_id: event.sessionId ?? null,
     reason: event.reason ?? null,
+    // Where staff sat when they did it is none of the account's business.
+    ip: (event.actorId ? undefined : event.ip) ?? null,
+    user_agent: (event.actorId ? undefined : event.userAgent) ?? null,
+    ...(event.detail && { detail: event.detail }),
+    ...(event.unreadable && { unreadable: true }),
+  };
+}
+
+/** As staff see it. */
+export function describeAnyEvent(event: StoredEvent) {
+  return {
+    ...describeEvent(event),
     ip: event.ip ?? null,
     user_agent: event.userAgent ?? null,
+    uid: event.uid ?? null,
+    user_id: event.userId ?? null,
+    actor_id: event.actorId ?? null,
   };
 }

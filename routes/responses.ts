@@ -10,8 +10,14 @@ const ALWAYS: Code[] = ['invalid_request', 'rate_limited', 'internal_error', 'st
 /** What a route behind `authenticate` may answer besides. */
 export const NEEDS_TOKEN: Code[] = ['token_missing', 'token_invalid', 'token_expired', 'token_revoked'];
 
+/** What a route for staff may answer besides. */
+export const NEEDS_STAFF: Code[] = [...NEEDS_TOKEN, 'forbidden'];
+
 /** What a route with a body may answer besides. */
 export const HAS_BODY: Code[] = ['body_too_large', 'unsupported_media_type'];
+
+/** What a route that takes a one-time code may answer besides. */
+export const PROVES_PHONE: Code[] = ['invalid_phone', 'otp_invalid', 'otp_expired', 'otp_attempts_exceeded'];
 
 /** The failures of a route, for the OpenAPI document: one response per status, which names its codes. */
 export function failures(...codes: Code[]): Record<number, unknown> {

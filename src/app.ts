@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import fp from 'fastify-plugin';
+import clientAddress from '../plugins/client-address.js';
+import proxyWatch from '../plugins/proxy-watch.js';
 import type { Config } from './config.js';
 import { type Locale, MESSAGES } from './contract/messages.js';
 import { AuthError } from './errors.js';
@@ -21,6 +23,8 @@ export async function buildApp(
   { now = Date.now, logStream }: AppOptions = {},
 ): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(config, logStream));
+  await app.register(proxyWatch, { trust: config.trustProxy });
+  await app.register(clientAddress, { trust: config.trustProxy });
   await app.register(fp(latchkey), { config, now });
 
   app.setNotFoundHandler({ preHandler: app.limitAnonymous }, async (request) => {
@@ -36,8 +40,8 @@ const REQUEST_TIMEOUT_MS = 10_000;
 
 function serverOptions(config: Config, stream: AppOptions['logStream']): FastifyServerOptions {
   return {
-    // `true` would take the leftmost, forgeable address; a list is checked from the right (proxy-addr).
-    trustProxy: config.trustedProxies.length > 0 ? [...config.trustedProxies] : false,
+    // plugins/client-address.ts knows who is to be believed, and about what.
+    trustProxy: false,
     requestTimeout: REQUEST_TIMEOUT_MS,
     // The default of 30 s would let slow senders stay four times as long.
     http: { connectionsCheckingInterval: 1000, headersTimeout: REQUEST_TIMEOUT_MS },

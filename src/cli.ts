@@ -1,35 +1,54 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
+import type { FastifyInstance } from 'fastify';
+import { describeUser } from '../routes/present.js';
 import type { OauthClientStore } from './accounts/oauth-clients.js';
-import { buildApp } from './app.js';
+import { createOperator } from './accounts/operator.js';
+import { createPasswordHasher } from './accounts/password-hasher.js';
+import { clean } from './commands/clean.js';
+import { asJson, asText, examine, type Patient } from './commands/doctor.js';
 import { generateKeys, type KeysOptions, rotateKeys, UsageError } from './commands/keys.js';
 import { createOauthClient, deleteOauthClient, listOauthClients } from './commands/oauth-clients.js';
-import { ConfigError, loadConfig, loadKeySettings } from './config.js';
+import { readPassword } from './commands/read-password.js';
+import {
+  createUser,
+  grantUser,
+  listUsers,
+  Refusal,
+  setUserActive,
+  type UserCommandNeeds,
+  type UserOptions,
+} from './commands/users.js';
+import { type Config, ConfigError, loadConfig, loadKeySettings } from './config.js';
 import { toSeconds } from './lib/clock.js';
-import { serve } from './server.js';
+import { readPhoneNumber } from './otp/phone-number.js';
 import { openDatabase } from './stores/sql/database.js';
 import { createOauthClientStore } from './stores/sql/oauth-client-store.js';
 import { KeyError } from './tokens/key-set.js';
 import { VERSION } from './version.js';
 
-interface Options {
+interface Options extends UserOptions {
   file?: string | undefined;
   algorithm?: string | undefined;
   'publish-seconds'?: string | undefined;
   name?: string | undefined;
   id?: string | undefined;
   json?: boolean | undefined;
+  'password-stdin'?: boolean | undefined;
 }
 
 interface Command {
   summary: string;
-  run(options: Options): Promise<void>;
+  /** Does a word belong to it? */
+  takesWord?: boolean;
+  run(options: Options, word: string | undefined): Promise<void>;
 }
 
 const commands: Record<string, Command> = {
   serve: {
     summary: 'Start the service (migrates first unless MIGRATE=off)',
     async run() {
+      const { serve } = await import('./server.js');
       await serve(loadConfig());
     },
   },
@@ -73,16 +92,88 @@ const commands: Record<string, Command> = {
       print(await withClients((clients) => deleteOauthClient(clients, id)));
     },
   },
+  'user create': {
+    summary: 'Make an account: --email ADDRESS [--username NAME] [--role ROLE] [--staff] [--superuser]',
+    async run({ 'password-stdin': fromStdin = false, ...options }) {
+      const ask = (text: string) => process.stderr.write(text);
+      await withOperator((needs) =>
+        createUser(needs, options, () => readPassword(process.stdin, { fromStdin, ask })),
+      );
+    },
+  },
+  'user list': {
+    summary: 'List accounts: [--query TEXT] [--role ROLE] [--[no-]staff] [--[no-]superuser] [--limit 50]',
+    async run(options) {
+      await withOperator((needs) => listUsers(needs, options));
+    },
+  },
+  'user disable': {
+    summary: 'End the sessions of an account and shut it out: WHO',
+    takesWord: true,
+    async run(options, who) {
+      await withOperator((needs) => setUserActive(needs, who, false, options));
+    },
+  },
+  'user enable': {
+    summary: 'Let an account in again: WHO',
+    takesWord: true,
+    async run(options, who) {
+      await withOperator((needs) => setUserActive(needs, who, true, options));
+    },
+  },
+  'user grant': {
+    summary: 'Change what an account may do: WHO [--role ROLE] [--[no-]staff] [--[no-]superuser]',
+    takesWord: true,
+    async run(options, who) {
+      await withOperator((needs) => grantUser(needs, who, options));
+    },
+  },
+  clean: {
+    summary: 'Delete what is too old, encrypt by the newest key, post due alerts: [--json]',
+    async run({ json = false }) {
+      const app = await buildQuietApp(loadConfig());
+      try {
+        await app.ready();
+        const { cleaner, alertWebhooks } = app;
+        const postAlerts = alertWebhooks && (() => alertWebhooks.deliver());
+        const show = (line: string) => process.stderr.write(`${line}\n`);
+        print(await clean({ cleaner, postAlerts, json, show, now: Date.now }));
+      } finally {
+        await app.close();
+      }
+    },
+  },
+  doctor: {
+    summary: 'Examine settings and stores; exit code 1 when something must be put right: [--json]',
+    async run({ json = false }) {
+      const diagnosis = await examine(readSettings());
+      print(json ? asJson(diagnosis) : asText(diagnosis, { hasColours: showsColours() }));
+      if (!diagnosis.isHealthy) process.exitCode = 1;
+    },
+  },
   openapi: {
     summary: 'Print the OpenAPI document',
     async run() {
-      const app = await buildApp({ ...loadConfig(), logLevel: 'silent' });
+      const app = await buildQuietApp(loadConfig());
       await app.ready();
       print(JSON.stringify(app.swagger(), null, 2));
       await app.close();
     },
   },
 };
+
+/** A doctor also tells of settings that nothing could be started with. */
+function readSettings(): Patient {
+  try {
+    return { config: loadConfig() };
+  } catch (error) {
+    if (error instanceof ConfigError) return { faults: error.faults };
+    throw error;
+  }
+}
+
+/** On a terminal that has them and whose owner has not declined them (NO_COLOR). */
+const showsColours = (): boolean => process.stdout.isTTY === true && process.stdout.hasColors();
 
 /** The clients in the configured database, which is made or brought up to date first unless MIGRATE=off. */
 async function withClients<T>(work: (clients: OauthClientStore) => Promise<T>): Promise<T> {
@@ -93,6 +184,39 @@ async function withClients<T>(work: (clients: OauthClientStore) => Promise<T>): 
     return await work(createOauthClientStore(database.db));
   } finally {
     await database.close();
+  }
+}
+
+/** Reading the web server takes half of the time to start: only those commands wait for it that need it. */
+async function buildQuietApp(config: Config): Promise<FastifyInstance> {
+  const { buildApp } = await import('./app.js');
+  return buildApp({ ...config, logLevel: 'silent' });
+}
+
+/** Works on the configured stores as a server does, so that those that run know at once. */
+async function withOperator(work: (needs: UserCommandNeeds) => Promise<string>): Promise<void> {
+  const config = loadConfig();
+  const app = await buildQuietApp(config);
+  try {
+    await app.ready();
+    const { database, events, stateStore: state } = app;
+    const operator = createOperator({
+      store: database.userAdmin,
+      accounts: database.accounts,
+      events,
+      countEvent: () => undefined,
+      state,
+      hasher: createPasswordHasher({ concurrency: 1, maxWaiting: 0 }),
+      policy: config,
+      readPhone: (raw) => readPhoneNumber(raw, config.otp.phoneRegion)?.e164,
+      now: Date.now,
+      onTrouble: () =>
+        process.stderr.write('The change stands, but for a minute servers ask the database about it.\n'),
+    });
+    const describe: UserCommandNeeds['describe'] = ({ user, permissions }) => describeUser(user, permissions);
+    print(await work({ operator, describe }));
+  } finally {
+    await app.close();
   }
 }
 
@@ -115,6 +239,9 @@ ${Object.entries(commands)
   .map(([name, { summary }]) => `  ${name.padEnd(14)} ${summary}`)
   .join('\n')}
 
+WHO is the id, e-mail address, username or phone number of an account. A password is asked for, or comes by a pipe with
+--password-stdin. The user and client commands print JSON with --json.
+
 Settings are environment variables; the README lists them.
 `;
 
@@ -130,6 +257,7 @@ const fail = (text: string, code: number): void => {
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
+    allowNegative: true,
     options: {
       help: { type: 'boolean', short: 'h' },
       version: { type: 'boolean', short: 'v' },
@@ -139,23 +267,42 @@ async function main(): Promise<void> {
       name: { type: 'string' },
       id: { type: 'string' },
       json: { type: 'boolean' },
+      email: { type: 'string' },
+      username: { type: 'string' },
+      role: { type: 'string' },
+      staff: { type: 'boolean' },
+      superuser: { type: 'boolean' },
+      'password-stdin': { type: 'boolean' },
+      query: { type: 'string' },
+      limit: { type: 'string' },
     },
   });
   if (values.version) return print(VERSION);
-  const name = positionals.join(' ');
-  if (values.help || name === '') return print(help);
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (!command) return fail(`There is no command "${name}". Try: latchkey --help`, 2);
-  await command.run(values);
+  if (values.help || positionals.length === 0) return print(help);
+  const { command, words } = findCommand(positionals);
+  if (!command) return fail(`There is no command "${positionals.join(' ')}". Try: latchkey --help`, 2);
+  await command.run(values, words[0]);
+}
+
+/** A command is one word or two; another one may belong to it. */
+function findCommand(positionals: string[]): { command: Command | undefined; words: string[] } {
+  for (const length of [2, 1]) {
+    const name = positionals.slice(0, length).join(' ');
+    const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+    const words = positionals.slice(length);
+    if (command && words.length <= (command.takesWord ? 1 : 0)) return { command, words };
+  }
+  return { command: undefined, words: [] };
 }
 
 /** Exit codes: 1 what it tried failed, 2 it was asked or configured wrongly. */
 main().catch((error: unknown) => {
   if (error instanceof ConfigError || error instanceof UsageError) return fail(error.message, 2);
+  if (error instanceof Refusal) return fail(error.message, 1);
   if (error instanceof KeyError) return fail(`The key set cannot be used: ${error.message}.`, 1);
   const { code, message, cause } = error as NodeJS.ErrnoException;
   if (code === 'store_unavailable') {
-    const { code: why = 'no answer' } = cause as NodeJS.ErrnoException;
+    const { code: why = 'no answer' } = (cause ?? {}) as NodeJS.ErrnoException;
     return fail(
       `The database cannot be used (${why}): see DATABASE_URL, or LATCHKEY_DATA_DIR without one.`,
       1,

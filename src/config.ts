@@ -1,9 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { isAbsolute, join, resolve } from 'node:path';
-import ipaddr from 'ipaddr.js';
+import type { VerificationMode } from './accounts/email-verification.js';
 import { LOCALES, type Locale } from './contract/messages.js';
+import type { EmailSettings } from './delivery/create-email-provider.js';
+import type { SmsSettings } from './delivery/create-sms-provider.js';
+import { readSender } from './delivery/email.js';
+import { readSmtpUrl } from './delivery/smtp-url.js';
+import { deepFreeze } from './lib/deep-freeze.js';
+import { isLoopback, type Network, readAddress, readNetwork } from './lib/network.js';
+import { isPhoneRegion, readPhoneNumber } from './otp/phone-number.js';
+import type { TrustProxy } from './security/client-address.js';
 import {
   ALGORITHMS,
   type Algorithm,
@@ -45,23 +52,63 @@ export interface Config {
   readonly refreshLifetime: number;
   readonly sessionMaxLifetime: number;
   readonly corsOrigins: readonly string[];
-  /** Networks whose `X-Forwarded-For` is believed; none by default. */
-  readonly trustedProxies: readonly string[];
+  /** Who is believed about where a request comes from. */
+  readonly trustProxy: TrustProxy;
   readonly limits: {
     readonly login: Limit | undefined;
     readonly loginIp: Limit | undefined;
     readonly refresh: Limit | undefined;
+    readonly passwordReset: Limit | undefined;
     readonly anon: Limit | undefined;
     readonly user: Limit | undefined;
   };
+  readonly otp: OtpSettings;
+  /** Who brings text messages to phones; without one there is no sign-in by phone. */
+  readonly sms: SmsSettings | undefined;
+  /** Who brings e-mails to people; without one there are no links. */
+  readonly email: EmailSettings | undefined;
+  readonly emailVerification: VerificationMode;
   readonly defaultLocale: Locale;
   readonly registration: 'open' | 'closed';
   readonly defaultRole: string;
   readonly userTypes: readonly string[];
   readonly passwordBlocklist: boolean;
   readonly logLevel: LogLevel;
+  /** Days that security events are kept; `undefined`: for ever. */
+  readonly eventRetentionDays: number | undefined;
+  /** base64 of 32 bytes each: the first encrypts personal fields of events, all of them decrypt. */
+  readonly dataKeys: readonly string[];
+  /** Who is told of attacks. */
+  readonly alertWebhook: { readonly url: string; readonly secret: string } | undefined;
+  /** Whoever shows it may read the metrics; without one only this machine may. */
+  readonly metricsToken: string | undefined;
   /** What works but should not stay so; told at the start. */
   readonly warnings: readonly string[];
+}
+
+/** One-time codes by phone. `undefined` where a limit is off. */
+export interface OtpSettings {
+  /** Digits. */
+  readonly length: number;
+  readonly lifetime: number;
+  /** Wrong tries per code, and per number in any hour across its codes. */
+  readonly maxAttempts: number;
+  readonly attemptsPerHour: number;
+  /** Waits after the first, second, … send to a number; the last one repeats. Empty: none. */
+  readonly resend: readonly number[];
+  readonly sendsPerHour: number | undefined;
+  readonly sendsPerDay: number | undefined;
+  readonly sendsPerIpHour: number | undefined;
+  readonly spendGuard: 'record' | 'deny' | 'off';
+  /** Sends a day in all. */
+  readonly dailyCap: number | undefined;
+  /** ISO 3166 alpha-2, or `001` for numbers of no country. `undefined`: every country but those denied. */
+  readonly allowedCountries: readonly string[] | undefined;
+  readonly deniedCountries: readonly string[];
+  /** Numbers in E.164 and the codes that they always get. */
+  readonly testNumbers: ReadonlyMap<string, string>;
+  /** Where a number without a country code belongs. */
+  readonly phoneRegion: string;
 }
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -113,6 +160,7 @@ export function loadConfig(env: Env = process.env): Config {
     read.fault('DATABASE_URL and REDIS_URL are required in production (or set LATCHKEY_ALLOW_EMBEDDED=1)');
   }
 
+  const host = read.text('HOST') ?? '127.0.0.1';
   const port = read.integer('PORT', 8000, { min: 1, max: 65_535 });
   const dataDir = readDataDir(read.text('LATCHKEY_DATA_DIR') ?? '.latchkey');
   const accessLifetime = read.lifetime(
@@ -143,7 +191,7 @@ export function loadConfig(env: Env = process.env): Config {
 
   const config: Omit<Config, 'jwt' | 'warnings'> = {
     production,
-    host: read.text('HOST') ?? '127.0.0.1',
+    host,
     port,
     publicUrl: read.url('PUBLIC_URL', `http://localhost:${port}`),
     databaseUrl,
@@ -157,22 +205,33 @@ export function loadConfig(env: Env = process.env): Config {
     refreshLifetime,
     sessionMaxLifetime,
     corsOrigins: read.origins('CORS_ORIGINS'),
-    trustedProxies: read.networks('TRUST_PROXY'),
+    trustProxy: readTrustProxy(read),
     limits: {
       login,
       loginIp: login && loginIp,
       refresh: read.limit('RATE_LIMIT_REFRESH', { max: 10, windowMs: 60_000 }),
+      passwordReset: read.limit('RATE_LIMIT_PASSWORD_RESET', { max: 3, windowMs: 3_600_000 }),
       anon: read.limit('RATE_LIMIT_ANON', { max: 100, windowMs: 3_600_000 }),
       user: read.limit('RATE_LIMIT_USER', { max: 1000, windowMs: 3_600_000 }),
     },
+    otp: readOtp(read),
+    sms: readSms(read, { production, isPublic: !isLoopbackHost(host) }),
+    email: readEmail(read, { production, isPublic: !isLoopbackHost(host) }),
+    emailVerification: read.oneOf('EMAIL_VERIFICATION', ['off', 'optional', 'required'] as const, 'off'),
     defaultLocale: read.oneOf('DEFAULT_LOCALE', LOCALES, 'en'),
     registration: read.oneOf('REGISTRATION', ['open', 'closed'] as const, 'open'),
     defaultRole: read.text('DEFAULT_ROLE') ?? 'viewer',
     userTypes: read.list('USER_TYPES', ['individual', 'business']),
     passwordBlocklist: read.flag('PASSWORD_BLOCKLIST', true),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
+    eventRetentionDays: read.count('EVENT_RETENTION_DAYS', 365, 36_500),
+    dataKeys: read.dataKeys('DATA_ENCRYPTION_KEY'),
+    alertWebhook: readAlertWebhook(read),
+    metricsToken: read.metricsToken('METRICS_TOKEN'),
   };
   if (production && !config.passwordBlocklist) read.fault('PASSWORD_BLOCKLIST=off is refused in production');
+  if (config.emailVerification !== 'off' && !config.email)
+    read.fault('EMAIL_VERIFICATION needs EMAIL_PROVIDER beside it: nobody could be sent a link');
   if (/[{}]/.test(config.redisPrefix))
     read.fault('REDIS_PREFIX must not contain braces: they mark the hash tag');
 
@@ -186,7 +245,12 @@ export function loadConfig(env: Env = process.env): Config {
   };
   const givenKey = read.alias('JWT_SIGNING_KEY', 'JWT_SECRET_KEY');
   const circumstances = { production, shared: redisUrl !== undefined, hasSet: jwt.keySet !== undefined };
-  const warnings = judgeKey(givenKey, jwt.algorithm, circumstances, read.fault);
+  const warnings = [
+    ...judgeKey(givenKey, jwt.algorithm, circumstances, read.fault),
+    ...judgeOtp(config.otp, production, read.fault),
+    ...(config.sms ? [] : ['SMS_PROVIDER is not set: nobody can sign in by phone, or be sent a code.']),
+    ...(config.email ? [] : ['EMAIL_PROVIDER is not set: nobody can reset a password by e-mail.']),
+  ];
   if (jwt.keySet) requireUsable('JWT_KEYSET', () => readKeySet(keySetText(jwt.keySet!)), read.fault);
 
   if (read.faults.length > 0) throw new ConfigError(read.faults);
@@ -287,6 +351,185 @@ function judgeKey(
   return [`${weakness}: anybody may guess it and sign tokens. Production refuses it.`];
 }
 
+/** The widest networks that are private: 10.0.0.0/8 and fc00::/7. Anything wider takes in strangers. */
+const MIN_PREFIX = { ipv4: 8, ipv6: 7 };
+
+function readTrustProxy(read: Reader): TrustProxy {
+  const form = 'none, apigateway, cloudfront, alb, or a comma-separated list of networks in CIDR notation';
+  const trust = read.parse<TrustProxy>('TRUST_PROXY', { mode: 'none' }, form, (raw) => {
+    if (raw === 'none' || raw === 'apigateway' || raw === 'cloudfront' || raw === 'alb') return { mode: raw };
+    const networks = splitList(raw);
+    return networks.length > 0 && networks.every(readNetwork) ? { mode: 'networks', networks } : undefined;
+  });
+  const leavesOut = ({ address, bits }: Network): boolean => bits >= MIN_PREFIX[address.kind()];
+  if (trust.mode === 'networks' && !trust.networks.every((network) => leavesOut(readNetwork(network)!)))
+    read.fault('TRUST_PROXY trusts everybody, or nearly: name the networks of your own proxies');
+  return trust;
+}
+
+const isLoopbackHost = (host: string): boolean => {
+  const address = readAddress(host);
+  return address ? isLoopback(address) : host === 'localhost';
+};
+
+function readOtp(read: Reader): OtpSettings {
+  const length = read.integer('OTP_LENGTH', 6, { min: 4, max: 10 });
+  const region = 'a country by its ISO 3166 code, such as IR';
+  const phoneRegion = read.parse('PHONE_REGION', 'IR', region, (raw) =>
+    isPhoneRegion(raw) ? raw : undefined,
+  );
+  const allowedCountries = read.countries('OTP_COUNTRIES');
+  const deniedCountries = read.countries('OTP_COUNTRIES_DENIED');
+  if (allowedCountries && deniedCountries)
+    read.fault('OTP_COUNTRIES and OTP_COUNTRIES_DENIED contradict each other: set one of them');
+  return {
+    length,
+    lifetime: read.integer('OTP_LIFETIME_SECONDS', 300, { min: 1, max: 3600 }),
+    maxAttempts: read.integer('OTP_MAX_ATTEMPTS', 5, { min: 1, max: 100 }),
+    attemptsPerHour: read.integer('OTP_ATTEMPTS_PER_HOUR', 10, { min: 1, max: 10_000 }),
+    resend: read.waits('OTP_RESEND', [30, 60, 120, 300]),
+    sendsPerHour: read.count('OTP_SENDS_PER_HOUR', 5),
+    sendsPerDay: read.count('OTP_SENDS_PER_DAY', 10),
+    sendsPerIpHour: read.count('OTP_SENDS_PER_IP_HOUR', 20),
+    spendGuard: read.oneOf('OTP_SPEND_GUARD', ['record', 'deny', 'off'] as const, 'record'),
+    dailyCap: read.count('OTP_DAILY_CAP', 10_000, 1_000_000_000),
+    allowedCountries,
+    deniedCountries: deniedCountries ?? [],
+    testNumbers: readTestNumbers(read, phoneRegion, length),
+    phoneRegion,
+  };
+}
+
+function readTestNumbers(read: Reader, region: string, length: number): OtpSettings['testNumbers'] {
+  const form =
+    'pairs such as 09123456789:123456, comma-separated: mobile numbers, each once, and codes of OTP_LENGTH digits';
+  const isCode = new RegExp(`^\\d{${length}}$`);
+  const pairs = read.parse<[string, string][]>('OTP_TEST_NUMBERS', [], form, (raw) => {
+    const items = splitList(raw);
+    const known = items.flatMap((pair): [string, string][] => {
+      const [number = '', code = '', ...rest] = pair.split(':').map((part) => part.trim());
+      const e164 = readPhoneNumber(number, region)?.e164;
+      return e164 !== undefined && isCode.test(code) && rest.length === 0 ? [[e164, code]] : [];
+    });
+    return known.length === items.length && new Map(known).size === items.length ? known : undefined;
+  });
+  return frozenMap(pairs);
+}
+
+/** NIST SP 800-63B §5.1.3.2: about 20 bits. */
+const MIN_CODE_LENGTH = 6;
+/** The chance of guessing a code of one number within an hour, however many codes it is sent. */
+const MAX_GUESSED_PER_HOUR = 1 / 10_000;
+
+/** Says what makes codes easy to guess or known to others; production refuses it. */
+function judgeOtp(otp: OtpSettings, production: boolean, fault: (text: string) => void): string[] {
+  const weaknesses: string[] = [];
+  if (otp.length < MIN_CODE_LENGTH)
+    weaknesses.push(`OTP_LENGTH is below ${MIN_CODE_LENGTH}: codes are easy to guess`);
+  else if (otp.attemptsPerHour / 10 ** otp.length > MAX_GUESSED_PER_HOUR)
+    weaknesses.push(
+      'OTP_ATTEMPTS_PER_HOUR is too high for codes of OTP_LENGTH digits: they are easy to guess',
+    );
+  if (otp.testNumbers.size > 0)
+    weaknesses.push('OTP_TEST_NUMBERS is set: whoever knows its codes signs in with those numbers');
+  if (production) for (const weakness of weaknesses) fault(`${weakness}. Production refuses it`);
+  return weaknesses.map((weakness) => `${weakness}. Production refuses it.`);
+}
+
+const SMS_PROVIDERS = ['console', 'sns', 'twilio', 'kavenegar', 'webhook'] as const;
+
+/** What a provider cannot do without. */
+const SMS_NEEDS: Record<SmsSettings['provider'], readonly string[]> = {
+  console: [],
+  sns: [],
+  twilio: ['TWILIO_ACCOUNT_SID', 'TWILIO_AUTH_TOKEN', 'TWILIO_FROM'],
+  kavenegar: ['KAVENEGAR_API_KEY'],
+  webhook: ['WEBHOOK_URL', 'WEBHOOK_SECRET'],
+};
+
+/** Messages that stay on this machine must not look like delivery: elsewhere no provider means none. */
+function readSms(
+  read: Reader,
+  { production, isPublic }: { production: boolean; isPublic: boolean },
+): SmsSettings | undefined {
+  const settings: { [Name in SmsSettings['provider']]: SmsSettings & { provider: Name } } = {
+    console: { provider: 'console' },
+    sns: { provider: 'sns', region: read.text('AWS_REGION'), senderId: read.text('SNS_SENDER_ID') },
+    twilio: {
+      provider: 'twilio',
+      accountSid: read.text('TWILIO_ACCOUNT_SID') ?? '',
+      authToken: read.text('TWILIO_AUTH_TOKEN') ?? '',
+      from: read.text('TWILIO_FROM') ?? '',
+    },
+    kavenegar: {
+      provider: 'kavenegar',
+      apiKey: read.text('KAVENEGAR_API_KEY') ?? '',
+      sender: read.text('KAVENEGAR_SENDER'),
+      template: read.text('KAVENEGAR_TEMPLATE'),
+    },
+    webhook: {
+      provider: 'webhook',
+      url: read.webhook('WEBHOOK_URL') ?? '',
+      secret: read.webhookSecret('WEBHOOK_SECRET') ?? '',
+    },
+  };
+  const isUnset = read.text('SMS_PROVIDER') === undefined;
+  const provider = read.oneOf('SMS_PROVIDER', SMS_PROVIDERS, 'console');
+  if (isUnset) return production || isPublic ? undefined : settings.console;
+  if (provider === 'console' && production) read.fault('SMS_PROVIDER=console is refused in production');
+  const missing = SMS_NEEDS[provider].filter((name) => read.text(name) === undefined);
+  if (missing.length > 0) read.fault(`SMS_PROVIDER needs ${missing.join(' and ')} beside it`);
+  return settings[provider];
+}
+
+/** As with text messages. */
+function readEmail(
+  read: Reader,
+  { production, isPublic }: { production: boolean; isPublic: boolean },
+): EmailSettings | undefined {
+  const from = read.usable('EMAIL_FROM', 'an address, or a name and an address: Name <address>', readSender);
+  const form =
+    'smtp://user:password@host:port or smtps://, percent-encoded, and ?tls=off or ?tls=required at most';
+  const url = read.usable('SMTP_URL', form, readSmtpUrl);
+  const isUnset = read.text('EMAIL_PROVIDER') === undefined;
+  const provider = read.oneOf('EMAIL_PROVIDER', ['console', 'smtp', 'ses'] as const, 'console');
+  if (isUnset) return production || isPublic ? undefined : { provider: 'console' };
+  if (provider === 'console') {
+    if (production) read.fault('EMAIL_PROVIDER=console is refused in production');
+    return { provider };
+  }
+  const needed = provider === 'smtp' ? ['SMTP_URL', 'EMAIL_FROM'] : ['EMAIL_FROM'];
+  const missing = needed.filter((name) => read.text(name) === undefined);
+  if (missing.length > 0) read.fault(`EMAIL_PROVIDER needs ${missing.join(' and ')} beside it`);
+  return provider === 'smtp'
+    ? { provider, url: url ?? '', from: from ?? '' }
+    : { provider, region: read.text('AWS_REGION'), from: from ?? '' };
+}
+
+/**
+ * Not where text messages go: whoever may read alerts must not be able to have codes sent, nor the other way round.
+ */
+function readAlertWebhook(read: Reader): Config['alertWebhook'] {
+  const url = read.webhook('ALERT_WEBHOOK_URL');
+  const secret = read.webhookSecret('ALERT_WEBHOOK_SECRET');
+  const isSet = (name: string): boolean => read.text(name) !== undefined;
+  if (isSet('ALERT_WEBHOOK_URL') !== isSet('ALERT_WEBHOOK_SECRET'))
+    read.fault('ALERT_WEBHOOK_URL and ALERT_WEBHOOK_SECRET need each other');
+  return url === undefined || secret === undefined ? undefined : { url, secret };
+}
+
+/** Standard Webhooks 1.0.0 asks for 24 to 64 random bytes, and writes them as `whsec_` and base64. */
+const MIN_WEBHOOK_SECRET_BYTES = 24;
+
+/** Characters: beyond guessing if they are random. */
+const MIN_METRICS_TOKEN = 16;
+
+function countSecretBytes(secret: string): number {
+  if (!secret.startsWith('whsec_')) return Buffer.byteLength(secret);
+  const base64 = secret.slice('whsec_'.length);
+  return /^[A-Za-z0-9+/]+={0,2}$/.test(base64) ? Buffer.from(base64, 'base64').length : 0;
+}
+
 function makeDataDir(dataDir: string): void {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
@@ -328,6 +571,8 @@ function readKey(path: string): string {
 
 const readDataDir = (path: string): string => (isAbsolute(path) ? path : resolve(path));
 
+type Reader = ReturnType<typeof createReader>;
+
 /** Reads single variables; what is wrong is collected, so that one start tells all of it. An empty one is unset. */
 function createReader(env: Env) {
   const faults: string[] = [];
@@ -346,10 +591,7 @@ function createReader(env: Env) {
   }
 
   const integer = (name: string, fallback: number, { min, max }: { min: number; max: number }): number =>
-    parse(name, fallback, `a whole number from ${min} to ${max}`, (raw) => {
-      const value = Number(raw);
-      return /^\d+$/.test(raw) && value >= min && value <= max ? value : undefined;
-    });
+    parse(name, fallback, `a whole number from ${min} to ${max}`, (raw) => parseInteger(raw, min, max));
 
   const oneOf = <T extends string>(name: string, values: readonly T[], fallback: T): T =>
     parse(name, fallback, `one of ${values.join(', ')}`, (raw) => values.find((value) => value === raw));
@@ -409,21 +651,88 @@ function createReader(env: Env) {
       },
     );
 
-  const networks = (name: string): readonly string[] =>
-    parse(name, [], 'none, or a comma-separated list of networks in CIDR notation', (raw) => {
-      if (raw === 'none') return [];
-      const all = splitList(raw);
-      return all.every(isNetwork) ? all : undefined;
+  /** How many at most; `undefined` for `off`. */
+  function count(name: string, fallback: number, max = 100_000): number | undefined {
+    const form = `a whole number from 1 to ${max}, or off`;
+    const value = parse<number | 'off'>(name, fallback, form, (raw) =>
+      raw === 'off' ? raw : parseInteger(raw, 1, max),
+    );
+    return value === 'off' ? undefined : value;
+  }
+
+  const waits = (name: string, fallback: readonly number[]): readonly number[] =>
+    parse(name, fallback, 'a comma-separated list of seconds from 1 to 86400, or off', (raw) => {
+      if (raw === 'off') return [];
+      const all = splitList(raw).map((item) => parseInteger(item, 1, 86_400));
+      return all.length > 0 && all.every((item) => item !== undefined) ? all : undefined;
     });
 
-  return { faults, fault, text, integer, oneOf, flag, list, alias, lifetime, limit, url, origins, networks };
+  const countries = (name: string): readonly string[] | undefined =>
+    parse<readonly string[] | undefined>(
+      name,
+      undefined,
+      'a comma-separated list of countries by their ISO 3166 codes, such as IR,AE; 001 for numbers of none',
+      (raw) => {
+        const all = splitList(raw);
+        return all.length > 0 && all.every((code) => code === '001' || isPhoneRegion(code)) ? all : undefined;
+      },
+    );
+
+  const webhook = (name: string): string | undefined =>
+    parse<string | undefined>(name, undefined, 'an https:// URL, or http:// on this machine', (raw) => {
+      const value = parseUrl(raw);
+      if (!value || value.username || value.password) return undefined;
+      const isLocal =
+        value.protocol === 'http:' && isLoopbackHost(value.hostname.replace(/^\[(.*)\]$/, '$1'));
+      return value.protocol === 'https:' || isLocal ? raw : undefined;
+    });
+
+  const webhookSecret = (name: string): string | undefined =>
+    parse<string | undefined>(
+      name,
+      undefined,
+      `a secret of at least ${MIN_WEBHOOK_SECRET_BYTES} bytes`,
+      (raw) => (countSecretBytes(raw) >= MIN_WEBHOOK_SECRET_BYTES ? raw : undefined),
+    );
+
+  /** A text of which `use` can make something; what it says of another may quote it, and is not told. */
+  const usable = (name: string, form: string, use: (raw: string) => unknown): string | undefined =>
+    parse<string | undefined>(name, undefined, form, (raw) => {
+      try {
+        use(raw);
+        return raw;
+      } catch {
+        return undefined;
+      }
+    });
+
+  const metricsToken = (name: string): string | undefined =>
+    parse<string | undefined>(
+      name,
+      undefined,
+      `at least ${MIN_METRICS_TOKEN} characters that a header can hold, without blanks`,
+      (raw) => (raw.length >= MIN_METRICS_TOKEN && /^[\x21-\x7e]+$/.test(raw) ? raw : undefined),
+    );
+
+  const dataKeys = (name: string): readonly string[] =>
+    parse(name, [], 'base64 of 32 random bytes; several comma-separated, the newest first', (raw) => {
+      const keys = splitList(raw);
+      // Thirty-two random bytes that are fewer than sixteen different ones will not be met.
+      const isKey = (key: string): boolean =>
+        /^[A-Za-z0-9+/]{43}=$/.test(key) && new Set(Buffer.from(key, 'base64')).size >= 16;
+      return keys.length > 0 && keys.every(isKey) && new Set(keys).size === keys.length ? keys : undefined;
+    });
+
+  return {
+    ...{ faults, fault, text, parse, integer, oneOf, flag, list, alias, lifetime, limit, url, origins },
+    ...{ count, waits, countries, webhook, webhookSecret, usable, metricsToken, dataKeys },
+  };
 }
 
-/** An address or a network. ipaddr.js alone would take a hop count for an address: `1` as 0.0.0.1. */
-const isNetwork = (text: string): boolean => {
-  const [address = '', ...bits] = text.split('/');
-  return isIP(address) !== 0 && (bits.length === 0 || ipaddr.isValidCIDR(text));
-};
+function parseInteger(raw: string, min: number, max: number): number | undefined {
+  const value = Number(raw);
+  return /^\d+$/.test(raw) && value >= min && value <= max ? value : undefined;
+}
 
 const parseUrl = (raw: string): URL | undefined => (URL.canParse(raw) ? new URL(raw) : undefined);
 
@@ -449,9 +758,12 @@ function parseLimit(raw: string): Limit | 'off' | undefined {
   return windowMs > 0 ? { max: Number(max), windowMs } : undefined;
 }
 
-function deepFreeze<T extends object>(value: T): T {
-  for (const inner of Object.values(value)) {
-    if (typeof inner === 'object' && inner !== null && !(inner instanceof URL)) deepFreeze(inner);
-  }
-  return Object.freeze(value);
+/** Freezing a Map leaves what it holds open to change. */
+function frozenMap<K, V>(entries: Iterable<readonly [K, V]>): ReadonlyMap<K, V> {
+  const map = new Map(entries);
+  const refuse = (): never => {
+    throw new TypeError('The settings cannot be changed');
+  };
+  for (const name of ['set', 'delete', 'clear']) Object.defineProperty(map, name, { value: refuse });
+  return Object.freeze(map);
 }

@@ -1,16 +1,27 @@
 import type { FastifyPluginAsync } from 'fastify';
 import accounts from '../plugins/accounts.js';
+import admin from '../plugins/admin.js';
+import alerts from '../plugins/alerts.js';
 import authenticate from '../plugins/authenticate.js';
 import authorize from '../plugins/authorize.js';
 import blacklist from '../plugins/blacklist.js';
+import cleaning from '../plugins/cleaning.js';
+import cookieJar from '../plugins/cookie-jar.js';
 import cors from '../plugins/cors.js';
+import credentials from '../plugins/credentials.js';
 import database from '../plugins/database.js';
+import deviceCookie from '../plugins/device-cookie.js';
 import docs from '../plugins/docs.js';
+import email from '../plugins/email.js';
 import errors from '../plugins/errors.js';
+import eventReports from '../plugins/event-reports.js';
 import jsonBody from '../plugins/json-body.js';
 import jwt from '../plugins/jwt.js';
 import library from '../plugins/library.js';
+import metrics from '../plugins/metrics.js';
 import oauthClients from '../plugins/oauth-clients.js';
+import otp from '../plugins/otp.js';
+import phoneSignIn from '../plugins/phone-sign-in.js';
 import rateLimit from '../plugins/rate-limit.js';
 import refreshCookie from '../plugins/refresh-cookie.js';
 import requestContext from '../plugins/request-context.js';
@@ -19,10 +30,18 @@ import schemas from '../plugins/schemas.js';
 import securityHeaders from '../plugins/security-headers.js';
 import sessions from '../plugins/sessions.js';
 import stateStore from '../plugins/state-store.js';
+import { credentials as credentialRoutes } from '../routes/account/credentials.js';
 import { me } from '../routes/account/me.js';
 import { sessions as sessionRoutes } from '../routes/account/sessions.js';
+import { events } from '../routes/admin/events.js';
+import { roles } from '../routes/admin/roles.js';
+import { stats } from '../routes/admin/stats.js';
+import { users } from '../routes/admin/users.js';
+import { emailVerify } from '../routes/auth/email-verify.js';
 import { login } from '../routes/auth/login.js';
 import { logout } from '../routes/auth/logout.js';
+import { otpSend } from '../routes/auth/otp-send.js';
+import { password } from '../routes/auth/password.js';
 import { refresh } from '../routes/auth/refresh.js';
 import { register } from '../routes/auth/register.js';
 import { verify } from '../routes/auth/verify.js';
@@ -31,6 +50,7 @@ import { tokens as oauthTokens } from '../routes/oauth/tokens.js';
 import { docs as docsRoutes, startPage } from '../routes/system/docs.js';
 import { health } from '../routes/system/health.js';
 import { jwks } from '../routes/system/jwks.js';
+import { metrics as metricsRoute } from '../routes/system/metrics.js';
 import { oauthMetadata } from '../routes/system/oauth-metadata.js';
 import type { Config } from './config.js';
 import type { Clock } from './lib/clock.js';
@@ -42,7 +62,7 @@ export interface ServiceOptions {
   now: Clock;
   customClaims?: SessionServiceNeeds['customClaims'];
   /** Set in an application that is not ours: what belongs to a server is left to it, unless it is asked for. */
-  guest?: { docs: boolean; health: boolean };
+  guest?: { docs: boolean; health: boolean; metrics: boolean };
 }
 
 /** All of Latchkey as one Fastify plugin: first what routes stand on, then the routes, in this order. */
@@ -54,6 +74,7 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
 
   await app.register(requestContext);
   if (!guest) await app.register(requestLog);
+  await app.register(metrics, { ofProcess: !guest });
   await app.register(errors, { defaultLocale: config.defaultLocale });
   await app.register(securityHeaders, { https: publicUrl.protocol === 'https:' && !guest });
   // Where the application around us has rules of its own, its hook has gone before ours.
@@ -68,7 +89,13 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   await app.register(schemas);
   if (hasDocs) await app.register(docs, { publicUrl, version: VERSION });
 
-  await app.register(database, { url: config.databaseUrl, dataDir: config.dataDir, migrate: config.migrate });
+  await app.register(database, {
+    url: config.databaseUrl,
+    dataDir: config.dataDir,
+    migrate: config.migrate,
+    dataKeys: config.dataKeys,
+    postsAlerts: config.alertWebhook !== undefined,
+  });
   await app.register(stateStore, {
     redisUrl: config.redisUrl,
     redisCluster: config.redisCluster,
@@ -93,7 +120,35 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     now,
   });
   await app.register(blacklist, { leeway: token.leeway });
-  await app.register(accounts, { policy: config, limits });
+  await app.register(cookieJar, { publicUrl });
+  await app.register(deviceCookie);
+  await app.register(email, {
+    email: config.email,
+    dataDir: config.dataDir,
+    publicUrl,
+    verification: config.emailVerification,
+    defaultLocale: config.defaultLocale,
+    limit: limits.passwordReset,
+  });
+  await app.register(accounts, { policy: config, limits, phoneRegion: config.otp.phoneRegion });
+  await app.register(otp, {
+    policy: config.otp,
+    sms: config.sms,
+    dataDir: config.dataDir,
+    publicUrl,
+    registration: config.registration,
+    perAddress: limits.loginIp,
+  });
+  await app.register(phoneSignIn, { policy: config });
+  await app.register(credentials, { phoneRegion: config.otp.phoneRegion });
+  await app.register(admin, {
+    defaultRole: config.defaultRole,
+    phoneRegion: config.otp.phoneRegion,
+    defaultLocale: config.defaultLocale,
+  });
+  await app.register(eventReports);
+  await app.register(alerts, { webhook: config.alertWebhook });
+  await app.register(cleaning, { eventRetentionDays: config.eventRetentionDays });
   await app.register(rateLimit, { anon: limits.anon, now });
   await app.register(authenticate);
   await app.register(authorize);
@@ -101,14 +156,18 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   await app.register(refreshCookie, { publicUrl, corsOrigins });
 
   if (guest?.health ?? true) await app.register(routes(health));
+  if (guest?.metrics ?? true) await app.register(routes(metricsRoute), { token: config.metricsToken });
   await app.register(routes(jwks));
   await app.register(routes(oauthMetadata), { issuer: token.issuer, publicUrl });
   if (hasDocs) await app.register(routes(docsRoutes));
   if (!guest) await app.register(startPage);
   await app.register(
     async (auth) => {
-      await auth.register(routes(register));
-      await auth.register(routes(login));
+      await auth.register(routes(register), { defaultLocale: config.defaultLocale });
+      await auth.register(routes(login), { defaultLocale: config.defaultLocale });
+      await auth.register(routes(otpSend), { defaultLocale: config.defaultLocale });
+      await auth.register(routes(password), { defaultLocale: config.defaultLocale });
+      await auth.register(routes(emailVerify), { defaultLocale: config.defaultLocale });
       await auth.register(routes(refresh));
       await auth.register(routes(verify));
       await auth.register(routes(logout));
@@ -117,9 +176,22 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
         guarded.addHook('onRequest', guarded.authenticate);
         await guarded.register(routes(me));
         await guarded.register(routes(sessionRoutes));
+        await guarded.register(routes(credentialRoutes), { defaultLocale: config.defaultLocale });
       });
     },
     { prefix: '/api/auth' },
+  );
+  // Whoever is registered in here is staff; which permission a route needs it says itself.
+  await app.register(
+    async (staff) => {
+      staff.addHook('onRequest', staff.authenticate);
+      staff.addHook('onRequest', staff.requireStaff);
+      await staff.register(routes(users));
+      await staff.register(routes(roles));
+      await staff.register(routes(events));
+      await staff.register(routes(stats));
+    },
+    { prefix: '/api/admin' },
   );
   // Whoever is registered in here has a client: the plugin's hook is the guard.
   await app.register(

@@ -46,14 +46,69 @@ export interface LatchkeySettings {
   rateLimitLogin?: LimitText;
   rateLimitLoginIp?: LimitText;
   rateLimitRefresh?: LimitText;
+  /** Links asked for per recipient and per address. */
+  rateLimitPasswordReset?: LimitText;
   rateLimitUser?: LimitText;
   rateLimitAnon?: LimitText;
+  /** Digits of a one-time code. */
+  otpLength?: number;
+  otpLifetimeSeconds?: number;
+  /** Wrong tries per code, and per number in any hour across its codes. */
+  otpMaxAttempts?: number;
+  otpAttemptsPerHour?: number;
+  /** Seconds to wait after the first, second, … code sent to a number. */
+  otpResend?: 'off' | readonly number[];
+  /** Codes sent to a number in any hour and any day, and asked for from an address in any hour. */
+  otpSendsPerHour?: number | 'off';
+  otpSendsPerDay?: number | 'off';
+  otpSendsPerIpHour?: number | 'off';
+  /** What happens to sends that look like somebody earning money with them. */
+  otpSpendGuard?: 'record' | 'deny' | 'off';
+  /** Codes sent a day in all. */
+  otpDailyCap?: number | 'off';
+  /** ISO 3166 alpha-2: only these, or all but these. */
+  otpCountries?: readonly string[];
+  otpCountriesDenied?: readonly string[];
+  /** `09123456789:123456`, comma-separated: numbers that always get this code. */
+  otpTestNumbers?: string;
+  /** Where a number without a country code belongs. */
+  phoneRegion?: string;
+  /** Who brings text messages to phones. */
+  smsProvider?: 'console' | 'sns' | 'twilio' | 'kavenegar' | 'webhook';
+  awsRegion?: string;
+  snsSenderId?: string;
+  twilioAccountSid?: string;
+  twilioAuthToken?: string;
+  twilioFrom?: string;
+  kavenegarApiKey?: string;
+  kavenegarSender?: string;
+  kavenegarTemplate?: string;
+  webhookUrl?: string;
+  /** At least 24 bytes, as text or as `whsec_` and base64. */
+  webhookSecret?: string;
+  /** Who brings e-mails to people. */
+  emailProvider?: 'console' | 'smtp' | 'ses';
+  /** `smtp://user:password@host:587`, or `smtps://`. */
+  smtpUrl?: string;
+  /** An address, or `Name <address>`. */
+  emailFrom?: string;
+  /** Whether a new address is to be confirmed, before anybody signs in or at leisure. */
+  emailVerification?: 'off' | 'optional' | 'required';
+  /** At least 16 characters: the bearer token of `GET /metrics`, which without it only this machine may read. */
+  metricsToken?: string;
   registration?: 'open' | 'closed';
   /** The role of a new account. */
   defaultRole?: string;
   userTypes?: readonly string[];
   passwordBlocklist?: boolean;
   defaultLocale?: Locale;
+  /** Days that security events are kept. */
+  eventRetentionDays?: number | 'off';
+  /** base64 of 32 random bytes; several comma-separated, the newest first. */
+  dataEncryptionKey?: string;
+  /** Who is told of attacks; the secret is like `webhookSecret`. */
+  alertWebhookUrl?: string;
+  alertWebhookSecret?: string;
 }
 
 /** What `app.register(latchkey, options)` takes, beside Fastify's own `prefix`, `logLevel` and `logSerializers`. */
@@ -69,6 +124,8 @@ export interface LatchkeyOptions extends LatchkeySettings {
   docs?: boolean;
   /** `GET /healthz` and `/readyz`; off by default. */
   health?: boolean;
+  /** `GET /metrics` of Latchkey; off by default. */
+  metrics?: boolean;
 }
 
 /** Where a setting stands in the environment of the service. */
@@ -96,16 +153,57 @@ const VARIABLES: Record<keyof LatchkeySettings, string> = {
   rateLimitLogin: 'RATE_LIMIT_LOGIN',
   rateLimitLoginIp: 'RATE_LIMIT_LOGIN_IP',
   rateLimitRefresh: 'RATE_LIMIT_REFRESH',
+  rateLimitPasswordReset: 'RATE_LIMIT_PASSWORD_RESET',
   rateLimitUser: 'RATE_LIMIT_USER',
   rateLimitAnon: 'RATE_LIMIT_ANON',
+  otpLength: 'OTP_LENGTH',
+  otpLifetimeSeconds: 'OTP_LIFETIME_SECONDS',
+  otpMaxAttempts: 'OTP_MAX_ATTEMPTS',
+  otpAttemptsPerHour: 'OTP_ATTEMPTS_PER_HOUR',
+  otpResend: 'OTP_RESEND',
+  otpSendsPerHour: 'OTP_SENDS_PER_HOUR',
+  otpSendsPerDay: 'OTP_SENDS_PER_DAY',
+  otpSendsPerIpHour: 'OTP_SENDS_PER_IP_HOUR',
+  otpSpendGuard: 'OTP_SPEND_GUARD',
+  otpDailyCap: 'OTP_DAILY_CAP',
+  otpCountries: 'OTP_COUNTRIES',
+  otpCountriesDenied: 'OTP_COUNTRIES_DENIED',
+  otpTestNumbers: 'OTP_TEST_NUMBERS',
+  phoneRegion: 'PHONE_REGION',
+  smsProvider: 'SMS_PROVIDER',
+  awsRegion: 'AWS_REGION',
+  snsSenderId: 'SNS_SENDER_ID',
+  twilioAccountSid: 'TWILIO_ACCOUNT_SID',
+  twilioAuthToken: 'TWILIO_AUTH_TOKEN',
+  twilioFrom: 'TWILIO_FROM',
+  kavenegarApiKey: 'KAVENEGAR_API_KEY',
+  kavenegarSender: 'KAVENEGAR_SENDER',
+  kavenegarTemplate: 'KAVENEGAR_TEMPLATE',
+  webhookUrl: 'WEBHOOK_URL',
+  webhookSecret: 'WEBHOOK_SECRET',
+  emailProvider: 'EMAIL_PROVIDER',
+  smtpUrl: 'SMTP_URL',
+  emailFrom: 'EMAIL_FROM',
+  emailVerification: 'EMAIL_VERIFICATION',
+  metricsToken: 'METRICS_TOKEN',
   registration: 'REGISTRATION',
   defaultRole: 'DEFAULT_ROLE',
   userTypes: 'USER_TYPES',
   passwordBlocklist: 'PASSWORD_BLOCKLIST',
   defaultLocale: 'DEFAULT_LOCALE',
+  eventRetentionDays: 'EVENT_RETENTION_DAYS',
+  dataEncryptionKey: 'DATA_ENCRYPTION_KEY',
+  alertWebhookUrl: 'ALERT_WEBHOOK_URL',
+  alertWebhookSecret: 'ALERT_WEBHOOK_SECRET',
 };
 
-const OWN = { claims: 'function', now: 'function', docs: 'boolean', health: 'boolean' } as const;
+const OWN = {
+  claims: 'function',
+  now: 'function',
+  docs: 'boolean',
+  health: 'boolean',
+  metrics: 'boolean',
+} as const;
 const OF_FASTIFY = new Set(['prefix', 'logLevel', 'logSerializers']);
 
 /** How a switch is written in the environment, where that is not `on` and `off`. */
@@ -115,7 +213,8 @@ const SWITCHES: Record<string, readonly [on: string, off: string]> = {
   redisCluster: ['1', '0'],
 };
 
-export interface CheckedOptions extends Required<Pick<LatchkeyOptions, 'now' | 'docs' | 'health'>> {
+export interface CheckedOptions
+  extends Required<Pick<LatchkeyOptions, 'now' | 'docs' | 'health' | 'metrics'>> {
   config: Config;
   claims: LatchkeyOptions['claims'];
 }
@@ -125,10 +224,10 @@ export interface CheckedOptions extends Required<Pick<LatchkeyOptions, 'now' | '
  * @throws ConfigError naming every option that cannot be used, and never its value.
  */
 export function readOptions(options: LatchkeyOptions): CheckedOptions {
-  const { claims, now = Date.now, docs = false, health = false, ...settings } = options;
+  const { claims, now = Date.now, docs = false, health = false, metrics = false, ...settings } = options;
   const faults = Object.entries(options).flatMap(([name, value]) => judge(name, value));
   if (faults.length > 0) throw new ConfigError(faults);
-  return { config: readSettings(settings), claims, now, docs, health };
+  return { config: readSettings(settings), claims, now, docs, health, metrics };
 }
 
 function judge(name: string, value: unknown): string[] {
@@ -159,7 +258,8 @@ function write(name: string, value: unknown): string | undefined {
   if (typeof value === 'boolean') return value ? on : off;
   if (typeof value === 'string') return value;
   if (typeof value === 'number') return String(value);
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value.join(',');
+  const kind = name === 'otpResend' ? 'number' : 'string';
+  if (Array.isArray(value) && value.every((item) => typeof item === kind)) return value.join(',');
   return name === 'jwtKeyset' && value !== null && typeof value === 'object'
     ? JSON.stringify(value)
     : undefined;

@@ -1,10 +1,13 @@
+import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { clientOf } from '../../plugins/request-context.js';
+import type { StoredEvent } from '../../src/audit/events.js';
 import { DeleteAccountBody, Export, ProfileBody } from '../../src/contract/accounts.js';
 import { ref } from '../../src/contract/ref.js';
 import { User } from '../../src/contract/user.js';
+import { requireForm } from '../body-forms.js';
 import { describeEvent, describeSession, describeUser } from '../present.js';
-import { failures, HAS_BODY, NEEDS_TOKEN, NoContent } from '../responses.js';
+import { failures, HAS_BODY, NEEDS_TOKEN, NoContent, PROVES_PHONE } from '../responses.js';
 
 export const me: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/me', {
@@ -43,14 +46,30 @@ export const me: FastifyPluginAsyncTypebox = async (app) => {
       tags: ['account'],
       operationId: 'deleteMe',
       summary: "Delete the caller's account and all personal data",
+      description: 'The last active superuser is `forbidden` to go.',
       body: DeleteAccountBody,
       response: {
         204: NoContent,
-        ...failures(...HAS_BODY, ...NEEDS_TOKEN, 'invalid_credentials', 'overloaded'),
+        ...failures(
+          ...HAS_BODY,
+          ...NEEDS_TOKEN,
+          ...PROVES_PHONE,
+          'invalid_credentials',
+          'account_delayed',
+          'overloaded',
+          'forbidden',
+        ),
       },
     },
     handler: async (request, reply) => {
-      await app.accounts.remove(request.auth.user.id, request.body.password, clientOf(request));
+      const { auth, body } = request;
+      const client = request.clientWithDevice();
+      if (body.phone !== undefined || body.otp !== undefined) {
+        await app.phoneSignIn.remove(auth.user, requireForm(body, ['phone', 'otp']), client);
+      } else {
+        const { password } = requireForm(body, ['password']);
+        await app.accounts.remove(auth.user.id, password, client);
+      }
       if (request.wantsCookie()) reply.clearRefreshCookie();
       return reply.code(204).send(null);
     },
@@ -63,13 +82,27 @@ export const me: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Everything that is stored about the caller',
       response: { 200: Export, ...failures(...NEEDS_TOKEN) },
     },
-    handler: async ({ auth }) => {
-      const { sessions, events } = await app.accounts.exportAll(auth.user, auth.claims.sessionId);
-      return {
+    handler: async ({ auth }, reply) => {
+      const { sessions, eventPages } = await app.accounts.exportAll(auth.user, auth.claims.sessionId);
+      const head = {
         user: describeUser(auth.user, auth.permissions),
         sessions: sessions.map(describeSession),
-        events: events.map(describeEvent),
       };
+      return reply
+        .type('application/json; charset=utf-8')
+        .send(Readable.from(writeExport(head, eventPages)) as never);
     },
   });
 };
+
+/** Whatever fails after the first page cuts the connection: half a document is none. */
+async function* writeExport(head: object, eventPages: AsyncIterable<StoredEvent[]>): AsyncIterable<string> {
+  yield `${JSON.stringify(head).slice(0, -1)},"events":[`;
+  let comma = '';
+  for await (const page of eventPages) {
+    if (page.length === 0) continue;
+    yield comma + page.map((event) => JSON.stringify(describeEvent(event))).join(',');
+    comma = ',';
+  }
+  yield ']}';
+}

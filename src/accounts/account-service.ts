@@ -1,16 +1,22 @@
 import type { EventRecorder, EventStore, StoredEvent } from '../audit/events.js';
-import type { FieldCode } from '../contract/codes.js';
+import type { Locale } from '../contract/messages.js';
 import { AuthError, type FieldFault } from '../errors.js';
 import type { Clock } from '../lib/clock.js';
-import { newAccountId, newTokenId } from '../lib/ids.js';
-import type { TriedIdentifier } from '../security/login-limits.js';
+import { newAccountId, newDeviceId } from '../lib/ids.js';
+import type { DeviceCookies } from '../security/device-cookies.js';
+import type { LoginLimits, PasswordTry } from '../security/login-limits.js';
 import type { Client, Session, SessionService, TokenPair } from '../tokens/session-service.js';
 import type { LimitState, StateStore } from '../tokens/state-store.js';
-import type { AccountStore, LoginIdentifier, NewAccount, Profile, UniqueField } from './account-store.js';
-import { type Identifier, normalizeEmail, normalizeName, normalizeUsername } from './identifiers.js';
+import { createAccountChanges } from './account-changes.js';
+import type { AccountStore, LoginIdentifier, NewAccount } from './account-store.js';
+import type { EmailVerification } from './email-verification.js';
+import { openFirstSession, takenError } from './first-session.js';
+import { normalizeEmail, normalizeUsername } from './identifiers.js';
+import type { PasswordCheck } from './password-check.js';
 import type { PasswordHasher } from './password-hasher.js';
-import { checkPassword, normalizePassword } from './password-policy.js';
-import type { EndReason, User } from './user.js';
+import { normalizePassword } from './password-policy.js';
+import { type ProfileChange, readProfile } from './profile.js';
+import type { User } from './user.js';
 
 export interface Registration {
   email: string;
@@ -22,11 +28,11 @@ export interface Registration {
   userType?: string | undefined;
 }
 
-export interface ProfileChange {
-  firstName?: string | undefined;
-  lastName?: string | undefined;
+/** One of them, as it was typed. */
+export interface LoginNames {
+  email?: string | undefined;
   username?: string | undefined;
-  userType?: string | undefined;
+  phone?: string | undefined;
 }
 
 export interface AccountPolicy {
@@ -43,8 +49,13 @@ export interface AccountServiceNeeds {
   state: StateStore;
   sessions: SessionService;
   hasher: PasswordHasher;
-  limits: { countTry(identifier: TriedIdentifier, ip: string): Promise<LimitState | undefined> };
+  check: PasswordCheck;
+  verification: EmailVerification;
+  limits: LoginLimits;
+  devices: DeviceCookies;
   policy: AccountPolicy;
+  /** From a number as it was typed to E.164. */
+  readPhone(raw: string): string | undefined;
   now: Clock;
   /** Told when a change was committed but its snapshot could not be written; the fence covers for it. */
   onTrouble(error: unknown): void;
@@ -54,53 +65,113 @@ export interface SignedIn {
   user: User;
   permissions: readonly string[];
   pair: TokenPair;
+  /** For the browser to be known by at the next login. */
+  deviceCookie: string;
   limit: LimitState | undefined;
 }
 
 export type AccountService = ReturnType<typeof createAccountService>;
 
+/** So many events of an export are in memory at once. */
+const EXPORT_PAGE = 500;
+
 /** Registering, logging in, and what people do with their own account. */
 export function createAccountService(needs: AccountServiceNeeds) {
-  const { accounts, eventStore, events, state, sessions, hasher, limits, policy, now } = needs;
+  const {
+    accounts,
+    eventStore,
+    events,
+    sessions,
+    hasher,
+    check,
+    verification,
+    limits,
+    devices,
+    policy,
+    now,
+  } = needs;
+  const { changeUser, erase } = createAccountChanges(needs);
 
   /**
    * Makes an account and signs its owner in. The session is opened first and the account committed last, so
    * that a store which fails in between leaves a session nobody holds instead of half an account.
+   *
+   * Where addresses must be confirmed first nobody is signed in (`undefined`): see `registerUnconfirmed`.
    * @throws registration_closed, invalid_request, weak_password, password_mismatch, email_taken, username_taken,
-   *   overloaded, store_unavailable
+   *   overloaded, store_unavailable; delivery_unavailable where addresses must be confirmed
    */
-  async function register(input: Registration, client: Client): Promise<SignedIn> {
+  async function register(
+    input: Registration,
+    client: Client,
+    locale?: Locale,
+  ): Promise<SignedIn | undefined> {
+    const isUnconfirmed = verification.mode === 'required';
     if (policy.registration === 'closed') throw new AuthError('registration_closed');
     const { email, username, firstName, lastName, userType } = readRegistration(input);
-    await requireGoodPassword(input.password, {
+    await check.requireGood(input.password, {
       email: email.display,
       username: username?.display,
       firstName,
       lastName,
     });
-    await requireFree({ email, username, phone: null });
+    if (isUnconfirmed) verification.requireOpen();
+    // The address is no answer where it must not be told.
+    await requireFree({ email: isUnconfirmed ? null : email, username, phone: null });
 
     const account: NewAccount = {
       id: newAccountId(),
       email,
       username,
       phone: null,
-      passwordHash: await hasher.hash(normalizePassword(input.password)),
+      passwordHash: await check.hash(input.password),
       firstName,
       lastName,
       userType,
       role: policy.defaultRole,
       dateJoined: now(),
     };
-    const { pair, user } = await openFirstSession(account, client);
-    return { user, permissions: await sessions.permissionsOf(user), pair, limit: undefined };
+    if (isUnconfirmed) {
+      await registerUnconfirmed({ ...account, isSignedIn: false }, email.key, client, locale);
+      return undefined;
+    }
+    const deviceId = newDeviceId();
+    const { pair, user } = await openFirstSession(needs, account, client, deviceId);
+    if (verification.mode === 'optional') await verification.askQuietly(user, locale);
+    return {
+      user,
+      permissions: await sessions.permissionsOf(user),
+      pair,
+      deviceCookie: devices.write(deviceId, user.id),
+      limit: undefined,
+    };
+  }
+
+  /**
+   * Whether the address is new or has an account is told in its mail and nowhere else. Either way the same is done: the
+   * account is inserted, an event is stored, a ticket is made and a message is handed on. An account that has the
+   * address but never confirmed it is told of too: its owner resets the password, which proves the address.
+   */
+  async function registerUnconfirmed(
+    account: NewAccount,
+    emailKey: string,
+    client: Client,
+    locale: Locale | undefined,
+  ): Promise<void> {
+    await verification.limits.countConfirm(`email:${emailKey}`);
+    const owner = (await accounts.findByIdentifier({ kind: 'email', key: emailKey }))?.user;
+    const event = events.prepare({ type: 'registered', userId: account.id, client });
+    const result = await accounts.insert(account, event);
+    if ('user' in result) return verification.answerRegistration(result.user, undefined, locale);
+    if (result.taken !== 'email') throw takenError([result.taken]);
+    await events.store({ type: 'registration_repeated', userId: owner?.id, client });
+    await verification.answerRegistration(undefined, owner, locale);
   }
 
   function readRegistration(input: Registration) {
     const faults: FieldFault[] = [];
     const email = normalizeEmail(input.email);
     if (!email) faults.push({ field: 'email', code: 'invalid_format' });
-    const profile = readProfile(input, faults);
+    const profile = readProfile(input, policy, faults);
     if (faults.length > 0 || !email) throw new AuthError('invalid_request', { errors: faults });
     const { password, passwordAgain = password } = input;
     if (normalizePassword(passwordAgain) !== normalizePassword(password)) {
@@ -115,96 +186,61 @@ export function createAccountService(needs: AccountServiceNeeds) {
     };
   }
 
-  function readProfile(input: ProfileChange, faults: FieldFault[]): Profile {
-    const profile: Profile = {};
-    const read = <T>(
-      field: string,
-      raw: string | undefined,
-      parse: (raw: string) => T | undefined,
-      code: FieldCode,
-    ) => {
-      if (raw === undefined) return undefined;
-      const value = parse(raw);
-      if (value === undefined) faults.push({ field, code });
-      return value;
-    };
-    const username = read<Identifier>('username', input.username, normalizeUsername, 'invalid_format');
-    const firstName = read('first_name', input.firstName, normalizeName, 'invalid_format');
-    const lastName = read('last_name', input.lastName, normalizeName, 'invalid_format');
-    const known = (type: string) => (policy.userTypes.includes(type) ? type : undefined);
-    const userType = read('user_type', input.userType, known, 'invalid_value');
-    if (username) profile.username = username;
-    if (firstName !== undefined) profile.firstName = firstName;
-    if (lastName !== undefined) profile.lastName = lastName;
-    if (userType !== undefined) profile.userType = userType;
-    return profile;
-  }
-
-  async function requireGoodPassword(
-    password: string,
-    own: { email?: string; username?: string | undefined; firstName?: string; lastName?: string },
-  ): Promise<void> {
-    const fault = await checkPassword(password, own, { blocklist: policy.passwordBlocklist });
-    if (fault) throw new AuthError('weak_password', { errors: [{ field: 'password', ...fault }] });
-  }
-
   async function requireFree(account: Pick<NewAccount, 'email' | 'username' | 'phone'>): Promise<void> {
     const taken = await accounts.findTaken(account);
     if (taken.length > 0) throw takenError(taken);
   }
 
-  async function openFirstSession(
-    account: NewAccount,
-    client: Client,
-  ): Promise<{ pair: TokenPair; user: User }> {
-    const { sign, sessionId, generation } = await sessions.prepare(
-      { id: account.id, authVersion: 1 },
-      client,
-    );
-    const event = events.prepare({ type: 'registered', userId: account.id, sessionId, client });
-    const result = await accounts.insert(account, event);
-    if ('taken' in result) {
-      await sessions.discard(account.id, sessionId);
-      throw takenError([result.taken]);
-    }
-    await cacheSnapshot(result.user, generation);
-    return { user: result.user, pair: await sign(result.user) };
-  }
-
-  /** So that the first request costs no more than any other; without it that request asks SQL. */
-  async function cacheSnapshot(user: User, generation: string): Promise<void> {
-    try {
-      await state.cacheUser({ user, generation, now: now() });
-    } catch (error) {
-      needs.onTrouble(error);
-    }
-  }
-
   /**
    * Signs in by password. Whatever is wrong, the answer and the work are the same.
-   * @throws rate_limited, invalid_credentials, account_disabled, overloaded, store_unavailable
+   * @throws rate_limited, account_delayed, invalid_credentials, account_disabled, overloaded, store_unavailable;
+   *   forbidden while the address has not been confirmed
    */
   async function login(
-    names: { email?: string; username?: string },
+    names: LoginNames,
     password: string,
     client: Client,
+    locale?: Locale,
   ): Promise<SignedIn> {
     // What cannot be anybody's identifier is treated like one nobody has.
-    const tried = readLoginIdentifier(names) ?? { kind: 'username', key: '' };
-    const limit = await limits.countTry(tried, client.ip);
+    const tried = readLoginIdentifier(names, needs.readPhone) ?? { kind: 'username', key: '' };
     const account = await accounts.findByIdentifier(tried);
-    const matches = await hasher.verify(account?.passwordHash, normalizePassword(password));
-    if (!account || !matches) {
-      events.record({ type: 'login_failed', userId: account?.user.id, client });
-      throw new AuthError('invalid_credentials', { limit });
-    }
-    if (!account.user.isActive) throw new AuthError('account_disabled');
+    const attempt = await limits.countTry(tried, account?.user.id, client);
+    const signedIn = await attempt.run(async () => {
+      const matches = await hasher.verify(account?.passwordHash, normalizePassword(password));
+      if (account && matches) return signIn(account, password, client, attempt, locale);
+      await attempt.settle();
+      return undefined;
+    });
+    if (signedIn) return signedIn;
+    events.record({ type: 'login_failed', userId: account?.user.id, client });
+    throw new AuthError('invalid_credentials', { limit: attempt.limit });
+  }
 
-    const user = { ...account.user, lastLogin: now() };
-    await accounts.recordLogin(user.id, user.lastLogin, await rehash(account.passwordHash, password));
-    const { pair, sessionId } = await sessions.open(user, client);
+  /** After the right password. */
+  async function signIn(
+    { user: found, passwordHash }: { user: User; passwordHash: string | null },
+    password: string,
+    client: Client,
+    attempt: PasswordTry,
+    locale: Locale | undefined,
+  ): Promise<SignedIn> {
+    if (!found.isActive) throw new AuthError('account_disabled');
+    if (verification.isMissing(found)) {
+      // Whoever cannot sign in cannot ask for the link again.
+      await verification.askQuietly(found, locale);
+      throw new AuthError('forbidden', { errors: [{ field: 'email', code: 'unverified' }] });
+    }
+    const user = { ...found, lastLogin: now() };
+    await accounts.recordLogin(user.id, user.lastLogin, await rehash(passwordHash, password));
+    const { limit, deviceId } = attempt;
+    const [{ pair, sessionId }] = await Promise.all([
+      sessions.open(user, client, deviceId),
+      attempt.settle(),
+    ]);
     events.record({ type: 'login', userId: user.id, sessionId, client });
-    return { user, permissions: await sessions.permissionsOf(user), pair, limit };
+    const permissions = await sessions.permissionsOf(user);
+    return { user, permissions, pair, deviceCookie: devices.write(deviceId, user.id), limit };
   }
 
   async function rehash(
@@ -218,7 +254,7 @@ export function createAccountService(needs: AccountServiceNeeds) {
   /** @throws invalid_request, username_taken, store_unavailable */
   async function updateProfile(userId: string, input: ProfileChange, client: Client): Promise<User> {
     const faults: FieldFault[] = [];
-    const profile = readProfile(input, faults);
+    const profile = readProfile(input, policy, faults);
     if (faults.length > 0) throw new AuthError('invalid_request', { errors: faults });
     const result = await changeUser(userId, () => accounts.updateProfile(userId, profile));
     if (!result) throw new AuthError('token_revoked', { why: 'the account is gone' });
@@ -227,42 +263,10 @@ export function createAccountService(needs: AccountServiceNeeds) {
     return result.user;
   }
 
-  /**
-   * Proves again, by password, that the bearer of a token is the owner of the account; it counts as a login.
-   * @throws rate_limited, invalid_credentials, overloaded, store_unavailable
-   */
-  async function requirePassword(userId: string, password: string, client: Client): Promise<void> {
-    const limit = await limits.countTry({ kind: 'id', key: userId }, client.ip);
-    const stored = await accounts.findPasswordHash(userId);
-    if (!(await hasher.verify(stored, normalizePassword(password)))) {
-      events.record({ type: 'login_failed', userId, client });
-      throw new AuthError('invalid_credentials', { limit });
-    }
-  }
-
-  /** Deletes the account with its personal data and ends its sessions. @throws as requirePassword */
+  /** Deletes the account with its personal data and ends its sessions. @throws as `prove` does */
   async function remove(userId: string, password: string, client: Client): Promise<void> {
-    await requirePassword(userId, password, client);
-    // Events still waiting would come back after the account's own were made anonymous.
-    await events.flush();
-    await changeUser(
-      userId,
-      async () => {
-        await accounts.erase(userId, now());
-        return { user: null };
-      },
-      'account_deleted',
-    );
-    await forgetSessions(userId);
-  }
-
-  /** The epoch has ended them; this removes the addresses and devices they were opened from. */
-  async function forgetSessions(userId: string): Promise<void> {
-    try {
-      await state.forgetSessions({ userId });
-    } catch (error) {
-      needs.onTrouble(error);
-    }
+    await check.prove(userId, password, client);
+    await erase(userId);
   }
 
   /** Lets an account in again or shuts it out, ending its sessions at once. `false`: no such account. */
@@ -276,58 +280,36 @@ export function createAccountService(needs: AccountServiceNeeds) {
       },
       active ? undefined : reason,
     );
-    if (result) await events.store({ type: active ? 'account_enabled' : 'account_disabled', userId });
+    if (result) {
+      await events.store({
+        type: active ? 'account_enabled' : 'account_disabled',
+        userId,
+        reason: active ? undefined : reason,
+      });
+    }
     return result !== undefined;
   }
 
-  /**
-   * Changes an account in SQL so that no process goes on believing in what it was: first the fence (if that
-   * fails nothing has changed), then SQL, then the new snapshot. If the last step fails the change stands, and
-   * the fence, or the missing snapshot after it, makes everybody ask SQL.
-   */
-  async function changeUser<T extends { user: User | null } | { taken: UniqueField } | undefined>(
-    userId: string,
-    change: () => Promise<T>,
-    endSessions?: EndReason,
-  ): Promise<T> {
-    const fenceId = newTokenId();
-    await state.fenceUser({ userId, fenceId, now: now() });
-    const result = await change();
-    try {
-      const changed = result !== undefined && 'user' in result;
-      const user = changed ? result.user : ((await accounts.findById(userId)) ?? null);
-      await state.publishUser({
-        userId,
-        fenceId,
-        user,
-        endSessions: changed ? endSessions : undefined,
-        now: now(),
-      });
-    } catch (error) {
-      needs.onTrouble(error);
-    }
-    return result;
-  }
-
-  /** Everything that is stored about the user. */
+  /** Everything that is stored about the user; of the events, years of them, a page at a time. */
   async function exportAll(
     user: User,
     currentSessionId: string,
-  ): Promise<{ sessions: Session[]; events: StoredEvent[] }> {
+  ): Promise<{ sessions: Session[]; eventPages: AsyncIterable<StoredEvent[]> }> {
     await events.flush();
-    const [open, happened] = await Promise.all([
+    const [open, first] = await Promise.all([
       sessions.list(user.id, currentSessionId),
-      allEvents(user.id),
+      pageOfEvents(user.id, undefined),
     ]);
-    return { sessions: open, events: happened };
+    return { sessions: open, eventPages: pagesFrom(user.id, first) };
   }
 
-  async function allEvents(userId: string): Promise<StoredEvent[]> {
-    const all: StoredEvent[] = [];
-    for (let before: number | undefined; ; before = all.at(-1)?.id) {
-      const page = await eventStore.listOfUser(userId, { before, limit: 500 });
-      all.push(...page);
-      if (page.length < 500) return all;
+  const pageOfEvents = (userId: string, before: number | undefined): Promise<StoredEvent[]> =>
+    eventStore.list({ userId }, { before, limit: EXPORT_PAGE });
+
+  async function* pagesFrom(userId: string, first: StoredEvent[]): AsyncIterable<StoredEvent[]> {
+    for (let page = first; ; page = await pageOfEvents(userId, page.at(-1)?.id)) {
+      yield page;
+      if (page.length < EXPORT_PAGE) return;
     }
   }
 
@@ -344,17 +326,17 @@ export function createAccountService(needs: AccountServiceNeeds) {
 }
 
 /** Which account is meant; `undefined` when the text can be nobody's. */
-function readLoginIdentifier(input: { email?: string; username?: string }): LoginIdentifier | undefined {
+function readLoginIdentifier(
+  { email, phone, username = '' }: LoginNames,
+  readPhone: AccountServiceNeeds['readPhone'],
+): LoginIdentifier | undefined {
+  if (phone !== undefined) {
+    const number = readPhone(phone);
+    return number === undefined ? undefined : { kind: 'phone', key: number };
+  }
   const [kind, found] =
-    input.email === undefined
-      ? (['username', normalizeUsername(input.username ?? '')] as const)
-      : (['email', normalizeEmail(input.email)] as const);
+    email === undefined
+      ? (['username', normalizeUsername(username)] as const)
+      : (['email', normalizeEmail(email)] as const);
   return found && { kind, key: found.key };
-}
-
-function takenError(taken: UniqueField[]): AuthError {
-  const code = ({ email: 'email_taken', username: 'username_taken', phone: 'phone_taken' } as const)[
-    taken[0] as UniqueField
-  ];
-  return new AuthError(code, { errors: taken.map((field) => ({ field, code: 'taken' })) });
 }

@@ -8,12 +8,30 @@ export interface NewAccount {
   email: Identifier | null;
   username: Identifier | null;
   phone: string | null;
+  /** Its owner has just proved to hold it. */
+  phoneVerified?: boolean | undefined;
+  /** Registration is the first login, unless something is to be confirmed before. */
+  isSignedIn?: boolean;
   passwordHash: string | null;
   firstName: string;
   lastName: string;
   userType: string | null;
   role: string;
   dateJoined: number;
+}
+
+/** An account with what could log somebody in. */
+export interface StoredAccount {
+  user: User;
+  passwordHash: string | null;
+}
+
+/** A number that its account never proved, proved by whoever holds it. */
+export interface PhoneClaim {
+  userId: string;
+  phone: string;
+  profile: Profile;
+  at: number;
 }
 
 /** By what a person says who they are. */
@@ -35,9 +53,9 @@ export type UniqueField = 'email' | 'username' | 'phone';
 export interface AccountStore {
   findById(id: string): Promise<User | undefined>;
   /** The account and its password hash, in one statement. */
-  findByIdentifier(
-    identifier: LoginIdentifier,
-  ): Promise<{ user: User; passwordHash: string | null } | undefined>;
+  findByIdentifier(identifier: LoginIdentifier): Promise<StoredAccount | undefined>;
+  /** Just enough to know whether a message is worth sending: the same work whether or not there is one. */
+  findOwnerOfPhone(phone: string): Promise<Pick<User, 'id' | 'isActive'> | undefined>;
   findPasswordHash(id: string): Promise<string | null | undefined>;
   /** Which of these another account already has. */
   findTaken(account: Pick<NewAccount, 'email' | 'username' | 'phone'>): Promise<UniqueField[]>;
@@ -46,8 +64,20 @@ export interface AccountStore {
   /** Notes a login, and with it a hash made anew, unless the password has changed meanwhile. */
   recordLogin(id: string, at: number, rehashed?: { from: string; to: string }): Promise<void>;
   updateProfile(id: string, profile: Profile): Promise<{ user: User } | { taken: UniqueField } | undefined>;
-  /** Changes who may log in; every older session dies with the rise of `authVersion`. */
+  /**
+   * Gives an account to whoever proved its number, which was never proved before: the password, the sessions and an
+   * e-mail address that was never verified are by somebody who may be anybody, and go. With its event, all or nothing.
+   * `undefined` when the account is not like that any more.
+   */
+  claimByPhone(claim: PhoneClaim, event: SecurityEvent): Promise<User | undefined>;
+  /**
+   * Changes who may log in; every older session dies with the rise of `authVersion`.
+   * @throws forbidden when no active superuser would be left
+   */
   setActive(id: string, active: boolean, reason: EndReason): Promise<User | undefined>;
-  /** Deletes the account and the personal fields of its events; an anonymous trace stays. */
+  /**
+   * Deletes the account and the personal fields of its events; an anonymous trace stays.
+   * @throws forbidden when no active superuser would be left
+   */
   erase(id: string, at: number): Promise<boolean>;
 }

@@ -18,7 +18,8 @@ const MAX_AGE_MS = 4500;
 
 /** What each role allows. Kept in memory, so that neither a request nor a refresh asks SQL. */
 export function createRoleService({ store, now, onTrouble }: RoleServiceNeeds) {
-  const roles = createFreshCopy({ read, now, maxAgeMs: MAX_AGE_MS, onTrouble });
+  const keepCopy = () => createFreshCopy({ read, now, maxAgeMs: MAX_AGE_MS, onTrouble });
+  let roles = keepCopy();
 
   async function read(): Promise<Map<string, readonly string[]>> {
     const list = await store.listRoles();
@@ -29,5 +30,18 @@ export function createRoleService({ store, now, onTrouble }: RoleServiceNeeds) {
     return (await roles()).get(user.role) ?? [];
   }
 
-  return { permissionsOf };
+  /** After a change in this process, which need not wait until its copy is old. */
+  async function renew(): Promise<void> {
+    const fresh = keepCopy();
+    try {
+      await fresh();
+      roles = fresh;
+    } catch (error) {
+      onTrouble(error);
+    }
+  }
+
+  return { permissionsOf, renew };
 }
+
+export type RoleService = ReturnType<typeof createRoleService>;

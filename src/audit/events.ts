@@ -1,6 +1,5 @@
 import type { EndReason } from '../accounts/user.js';
-import { AuthError } from '../errors.js';
-import type { Clock } from '../lib/clock.js';
+import type { AlertKind } from './alerts.js';
 
 /** What can happen to an account or a session that its owner, or an operator, may one day want to know. */
 export const EVENT_TYPES = [
@@ -14,39 +13,166 @@ export const EVENT_TYPES = [
   'logout',
   'logout_all',
   'session_deleted',
+  'otp_sent',
+  /** A code was asked for that could be of use to nobody: no message went out, and the answer did not tell. */
+  'otp_withheld',
+  /** The provider did not take a message, however often it was tried. */
+  'otp_send_failed',
+  /** The spend guard found a send suspicious, whether or not it denied it. */
+  'otp_send_suspected',
+  /** A wrong code, or one where none was expected. */
+  'otp_failed',
+  /** A right code. */
+  'otp_verified',
+  /** Somebody proved to hold the number of the account; whoever came before is out. */
+  'phone_verified',
   'profile_changed',
+  'email_verified',
+  'email_changed',
+  'phone_changed',
+  'password_changed',
+  /** By a link in an e-mail or a code, without the old one. */
+  'password_reset',
+  'password_reset_requested',
+  /** Somebody asked for a link where there is no account: nothing was sent, and the answer did not tell. */
+  'password_reset_withheld',
+  /** Somebody registered with the address of an account; the answer did not tell. */
+  'registration_repeated',
   'account_disabled',
   'account_enabled',
   'account_deleted',
+  /** By an operator, not by its owner. */
+  'account_created',
+  /** Somebody was given another role. What a role means changes by `role_defined`. */
+  'role_changed',
+  'staff_granted',
+  'staff_withdrawn',
+  'superuser_granted',
+  'superuser_withdrawn',
+  'sessions_ended_by_staff',
+  'role_defined',
+  'role_deleted',
+  /** Several events together look like an attack; see `alerts.ts`. */
+  'alert',
+  /** Nobody took the webhook of an alert for a whole day. */
+  'alert_undelivered',
+  /** So many of a type happened that some of them were only counted. */
+  'events_dropped',
 ] as const;
 
 export type EventType = (typeof EVENT_TYPES)[number];
 
+/**
+ * What an event tells beside its columns: numbers, and words out of closed lists (roles are one). Never what a caller
+ * typed, never a secret, and nothing personal: it stays when the account goes, and is not encrypted.
+ */
+export interface EventDetail {
+  /** Of an alert. */
+  alert?: AlertKind;
+  /** Of events that were only counted: of which type. */
+  of?: EventType;
+  count?: number;
+  failures?: number;
+  accounts?: number;
+  addresses?: number;
+  /** Seconds in which all of that happened. */
+  window?: number;
+  /** The role that was given, defined or deleted, and the one that somebody had before. */
+  role?: string;
+  former_role?: string;
+}
+
 export interface SecurityEvent {
+  /** A UUID. Whoever stores the event again under the same one stores it once; without one it gets its own. */
+  uid?: string | undefined;
+  /** Instead of a `uid`: of all events with this name one is stored. Never stored itself. */
+  once?: string | undefined;
   type: EventType;
   /** Milliseconds since the epoch. */
   at: number;
   userId?: string | undefined;
+  /** Of staff who did it to the user. */
+  actorId?: string | undefined;
   sessionId?: string | undefined;
   /** Why the session ended. */
   reason?: EndReason | undefined;
   ip?: string | undefined;
   userAgent?: string | undefined;
+  detail?: EventDetail | undefined;
+  /** Of `events_dropped`: count these instead of it. Never stored itself. */
+  standsFor?: { type: EventType; count: number } | undefined;
 }
 
-export interface StoredEvent extends SecurityEvent {
+export interface StoredEvent extends Omit<SecurityEvent, 'once' | 'standsFor'> {
   id: number;
+  /** Its address and user agent are encrypted under a key that is not at hand. */
+  unreadable?: true | undefined;
+}
+
+/** What is left out does not matter. An address stands for those that are limited together: an IPv6 one for its /64. */
+export interface EventFilter {
+  userId?: string | undefined;
+  actorId?: string | undefined;
+  sessionId?: string | undefined;
+  ip?: string | undefined;
+  types?: readonly EventType[] | undefined;
+  /** From the first moment on, and before the last one. */
+  from?: number | undefined;
+  to?: number | undefined;
+}
+
+export interface EventPage {
+  /** The `id` that the page before ended on. */
+  before?: number | undefined;
+  limit: number;
+}
+
+/** Spans of time that do not overlap, in order. */
+export interface TimeSpan {
+  from: number;
+  to: number;
+}
+
+export interface EventCount {
+  /** Which of the spans. */
+  span: number;
+  type: EventType;
+  count: number;
+}
+
+/** The last events of one address or one user, by type. */
+export interface EventSummary {
+  of: 'ip' | 'user';
+  /** The address or user id that was asked about. */
+  value: string;
+  type: EventType;
+  count: number;
+  /** How many users, known ones, an address dealt with; how many addresses dealt with a user. */
+  others: number;
+  /** How many of an address's events belong to nobody. */
+  unknown: number;
 }
 
 /** Events in SQL. Every method throws `store_unavailable` when SQL is away. */
 export interface EventStore {
+  /** Stores and counts them, all or none; of a user who is gone nothing is stored that could be personal. */
   insert(events: readonly SecurityEvent[]): Promise<void>;
-  /** Newest first, older than `before`. */
-  listOfUser(userId: string, options: { before?: number | undefined; limit: number }): Promise<StoredEvent[]>;
+  /** Newest first. */
+  list(filter: EventFilter, page: EventPage): Promise<StoredEvent[]>;
+  /** Those that the owner of an account is shown. */
+  listOfUser(userId: string, page: EventPage): Promise<StoredEvent[]>;
+  /** How many there were, whether or not they are still stored. To the quarter of an hour. */
+  count(spans: readonly TimeSpan[], types: readonly EventType[]): Promise<EventCount[]>;
+  /** Looks at the newest thousand of each since then. */
+  summarize(suspects: {
+    ips: readonly string[];
+    userIds: readonly string[];
+    since: number;
+  }): Promise<EventSummary[]>;
 }
 
-export interface Happening extends Omit<SecurityEvent, 'at' | 'ip' | 'userAgent'> {
-  client?: { ip: string; userAgent: string } | undefined;
+export interface Happening extends Omit<SecurityEvent, 'uid' | 'at' | 'ip' | 'userAgent'> {
+  client?: { ip: string; userAgent?: string } | undefined;
 }
 
 /** How the rest of Latchkey reports what happened. */
@@ -59,113 +185,10 @@ export interface EventRecorder {
   prepare(happening: Happening): SecurityEvent;
   /** Stores what waits. @throws store_unavailable when SQL is away: then it goes on waiting. */
   flush(): Promise<void>;
+  /** How many wait. */
+  waiting(): number;
+  /** Tells of everything that this process stores from now on, once it is stored. */
+  onStored(listener: (events: readonly SecurityEvent[]) => void): void;
   /** Flushes what is left and stops. */
   close(): Promise<void>;
-}
-
-export interface EventRecorderNeeds {
-  store: EventStore;
-  now: Clock;
-  /** Told when events could not be stored, and when some were dropped for good. */
-  onTrouble(error: unknown, dropped: number): void;
-}
-
-const FLUSH_MS = 500;
-const BATCH = 500;
-/** While SQL is away events wait in memory, up to this many; then the oldest go. */
-const MAX_WAITING = 10_000;
-const DROP_AT_ONCE = 1000;
-
-export function createEventRecorder({ store, now, onTrouble }: EventRecorderNeeds): EventRecorder {
-  let waiting: SecurityEvent[] = [];
-  let timer: NodeJS.Timeout | undefined;
-  let flushing: Promise<void> | undefined;
-  let next: Promise<void> | undefined;
-  let closed = false;
-
-  const prepare = ({ client, ...event }: Happening): SecurityEvent => ({
-    ...event,
-    at: now(),
-    ip: client?.ip,
-    userAgent: client?.userAgent,
-  });
-
-  function enqueue(event: SecurityEvent): void {
-    waiting.push(event);
-    if (waiting.length > MAX_WAITING) {
-      // A tenth at once: to copy and to tell for each single one would be a burden of its own.
-      waiting = waiting.slice(DROP_AT_ONCE);
-      onTrouble(new Error('too many events wait for the database'), DROP_AT_ONCE);
-    }
-    schedule();
-  }
-
-  function schedule(): void {
-    if (timer || closed) return;
-    timer = setTimeout(() => {
-      timer = undefined;
-      void tryFlush();
-    }, FLUSH_MS);
-  }
-
-  /** Stores all that waits at this moment. Whoever comes while a flush is under way shares the one after it. */
-  function flush(): Promise<void> {
-    if (!flushing) {
-      flushing = write().finally(() => {
-        flushing = undefined;
-      });
-      return flushing;
-    }
-    next ??= flushing
-      .finally(() => {
-        next = undefined;
-      })
-      .then(flush);
-    return next;
-  }
-
-  /** For those who can do without: what could not be stored was told, and waits. */
-  const tryFlush = (): Promise<void> => flush().catch(() => undefined);
-
-  async function write(): Promise<void> {
-    // What is added meanwhile waits for its turn: a busy hour would never let this end.
-    let size = BATCH;
-    for (let left = waiting.length; left > 0 && waiting.length > 0; ) {
-      const batch = waiting.slice(0, Math.min(left, size));
-      waiting = waiting.slice(batch.length);
-      try {
-        await store.insert(batch);
-      } catch (error) {
-        const away = error instanceof AuthError && error.code === 'store_unavailable';
-        // What SQL refuses it would refuse for ever: it is looked for by halves, so that it takes no other along.
-        if (away || batch.length > 1) waiting = [...batch, ...waiting];
-        else onTrouble(error, 1);
-        if (away) {
-          onTrouble(error, 0);
-          schedule();
-          throw error;
-        }
-        size = Math.ceil(batch.length / 2);
-        if (batch.length > 1) continue;
-      }
-      left -= batch.length;
-      size = Math.min(BATCH, 2 * size);
-    }
-  }
-
-  return {
-    prepare,
-    record: (happening) => enqueue(prepare(happening)),
-    async store(happening) {
-      // After those that wait: events are listed in the order of their rows.
-      enqueue(prepare(happening));
-      await tryFlush();
-    },
-    flush,
-    async close() {
-      closed = true;
-      clearTimeout(timer);
-      await flush().catch((error: unknown) => onTrouble(error, waiting.length));
-    },
-  };
 }

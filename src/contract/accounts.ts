@@ -1,4 +1,6 @@
 import { Type } from 'typebox';
+import { eventFields } from './events.js';
+import { Otp, Phone } from './otp.js';
 import { ref } from './ref.js';
 import { User } from './user.js';
 
@@ -19,32 +21,116 @@ const profile = {
   user_type: Type.Optional(text(64, { description: 'One of USER_TYPES.' })),
 };
 
+/** By e-mail address and password, or by a number and the code that was sent to it. */
 export const RegisterBody = Type.Object(
   {
-    email: text(320, { minLength: 1 }),
-    password: Password,
+    email: Type.Optional(text(320, { minLength: 1 })),
+    password: Type.Optional(Password),
+    phone: Type.Optional(Phone),
+    otp: Type.Optional(Otp),
     password2: Type.Optional(text(1024, { description: 'The password again, if the form asks twice.' })),
     ...profile,
   },
   {
     additionalProperties: false,
+    description:
+      'Either email and password, with password2 and username if you like; or phone and otp, a code of purpose ' +
+      '`register`. With both go first_name, last_name and user_type.',
     examples: [
       { email: 'test@example.com', username: 'testuser', password: 'testpass123', password2: 'testpass123' },
+      { phone: '09123456789', otp: '123456', first_name: 'Test', last_name: 'User' },
     ],
   },
 );
 
-/** Exactly one of `email` and `username`. */
+/** Exactly one of `email`, `username` and `phone` with the password, or `phone` and `otp`. */
 export const LoginBody = Type.Object(
   {
     email: Type.Optional(text(320)),
     username: Type.Optional(text(600)),
-    password: text(1024),
+    phone: Type.Optional(Phone),
+    password: Type.Optional(text(1024)),
+    otp: Type.Optional(Otp),
   },
   {
     additionalProperties: false,
-    description: 'Exactly one of email and username.',
-    examples: [{ email: 'test@example.com', password: 'testpass123' }],
+    description:
+      'Either exactly one of email, username and phone, and the password; or phone and otp, a code of purpose `login`.',
+    examples: [
+      { email: 'test@example.com', password: 'testpass123' },
+      { username: 'testuser', password: 'testpass123' },
+      { phone: '09123456789', otp: '123456' },
+    ],
+  },
+);
+
+const TicketToken = text(256, { description: 'The token of the link in the e-mail.' });
+const Email = text(320, { minLength: 1 });
+
+export const PasswordChangeBody = Type.Object(
+  { current_password: text(1024), new_password: Password },
+  {
+    additionalProperties: false,
+    examples: [{ current_password: 'testpass123', new_password: 'another testpass' }],
+  },
+);
+
+/** `email`, or `phone`. */
+export const PasswordForgotBody = Type.Object(
+  { email: Type.Optional(Email), phone: Type.Optional(Phone) },
+  {
+    additionalProperties: false,
+    description: 'Either email, or phone.',
+    examples: [{ email: 'test@example.com' }, { phone: '09123456789' }],
+  },
+);
+
+/** `token`, or `phone` and `otp`; and the new password. */
+export const PasswordResetBody = Type.Object(
+  {
+    token: Type.Optional(TicketToken),
+    phone: Type.Optional(Phone),
+    otp: Type.Optional(Otp),
+    new_password: Password,
+  },
+  {
+    additionalProperties: false,
+    description: 'Either token; or phone and otp, a code of purpose `reset`. With both goes new_password.',
+    examples: [
+      { token: 'fXk4b0nq4h9Qw2rT7yU4iO9pA6sD3fG0hJk0Jm5v1n8', new_password: 'another testpass' },
+      { phone: '09123456789', otp: '123456', new_password: 'another testpass' },
+    ],
+  },
+);
+
+export const EmailVerifyBody = Type.Object(
+  { token: TicketToken },
+  {
+    additionalProperties: false,
+    examples: [{ token: 'fXk4b0nq4h9Qw2rT7yU4iO9pA6sD3fG0hJk0Jm5v1n8' }],
+  },
+);
+
+export const EmailChangeBody = Type.Object(
+  { password: text(1024), email: Email },
+  { additionalProperties: false, examples: [{ password: 'testpass123', email: 'new@example.com' }] },
+);
+
+export const PhoneVerifyBody = Type.Object(
+  { phone: Phone, otp: Otp },
+  {
+    additionalProperties: false,
+    description: "phone, the caller's own, and otp, a code of purpose `verify`.",
+    examples: [{ phone: '09123456789', otp: '123456' }],
+  },
+);
+
+export const PhoneChangeBody = Type.Object(
+  { password: text(1024), phone: Phone, otp: Otp },
+  {
+    additionalProperties: false,
+    description: 'phone, the new number, and otp, a code of purpose `verify` that was sent there.',
+    examples: [{ password: 'testpass123', phone: '09123456789', otp: '123456' }],
   },
 );
 
@@ -54,7 +140,15 @@ export const ProfileBody = Type.Object(profile, {
   examples: [{ first_name: 'Test' }],
 });
 
-export const DeleteAccountBody = Type.Object({ password: text(1024) }, { additionalProperties: false });
+/** `password`, or `phone` and `otp`. */
+export const DeleteAccountBody = Type.Object(
+  { password: Type.Optional(text(1024)), phone: Type.Optional(Phone), otp: Type.Optional(Otp) },
+  {
+    additionalProperties: false,
+    description: "Either password; or phone, the caller's own, and otp, a code of purpose `verify`.",
+    examples: [{ password: 'testpass123' }, { phone: '09123456789', otp: '123456' }],
+  },
+);
 
 export const Session = Type.Object(
   {
@@ -72,18 +166,7 @@ export const Session = Type.Object(
 
 export const Sessions = Type.Object({ sessions: Type.Array(ref(Session)) }, { additionalProperties: false });
 
-export const Event = Type.Object(
-  {
-    id: Type.Integer(),
-    type: Type.String(),
-    at: Type.String({ format: 'date-time' }),
-    session_id: Type.Union([Type.String(), Type.Null()]),
-    reason: Type.Union([Type.String({ description: 'Why the session ended.' }), Type.Null()]),
-    ip: Type.Union([Type.String(), Type.Null()]),
-    user_agent: Type.Union([Type.String(), Type.Null()]),
-  },
-  { $id: 'latchkey:Event', additionalProperties: false },
-);
+export const Event = Type.Object(eventFields, { $id: 'latchkey:Event', additionalProperties: false });
 
 export const ActivityQuery = Type.Object(
   {

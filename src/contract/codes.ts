@@ -50,4 +50,6 @@ export type FieldCode =
   | 'too_common'
   | 'own_data'
   | 'taken'
-  | 'mismatch';
+  | 'mismatch'
+  | 'unchanged'
+  | 'unverified';

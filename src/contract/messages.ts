@@ -291,6 +291,8 @@ export const FIELD_MESSAGES: Record<Locale, Record<FieldCode, string>> = {
     own_data: 'The password must not be your name, username, e-mail address or phone number.',
     taken: 'This value is already in use.',
     mismatch: 'The two values are not the same.',
+    unchanged: 'This is the one in use already. Choose another one.',
+    unverified: 'This address has not been confirmed yet. Open the link that was sent to it.',
   },
   fa: {
     required: 'این فیلد الزامی است.',
@@ -306,6 +308,8 @@ export const FIELD_MESSAGES: Record<Locale, Record<FieldCode, string>> = {
     own_data: 'رمز عبور نباید با نام، نام کاربری، ایمیل یا شماره موبایل شما یکسان باشد.',
     taken: 'این مقدار قبلاً ثبت شده است.',
     mismatch: 'این دو مقدار یکسان نیستند.',
+    unchanged: 'این مقدار هم‌اکنون در حال استفاده است. مقدار دیگری انتخاب کنید.',
+    unverified: 'این ایمیل هنوز تأیید نشده است. لینکی را که به آن فرستاده شد باز کنید.',
   },
 };
 

@@ -1,11 +1,20 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
 
 /** Account ids are UUIDv7 (RFC 9562 §5.7): in order of creation, so that the primary key's index stays dense. */
 export const newAccountId = (): string => v7();
 
+/** Events likewise. */
+export const newEventId = (): string => v7();
+
 /** A random UUIDv4 as 32 hex digits without dashes: `jti` and `sid`, the form SimpleJWT uses for `jti`. */
 export const newTokenId = (): string => randomUUID().replaceAll('-', '');
 
+/** What a browser is known by at its next login: 128 random bits. */
+export const newDeviceId = (): string => randomBytes(16).toString('base64url');
+
 const HEX_32 = /^[0-9a-f]{32}$/;
 export const isTokenId = (value: unknown): value is string => typeof value === 'string' && HEX_32.test(value);
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+export const isAccountId = (text: string): boolean => UUID.test(text);

@@ -69,9 +69,8 @@ export interface Issue {
 
 function registeredClaims(type: TokenType, issue: Issue, rules: ClaimRules): Record<string, unknown> {
   const { user } = issue;
-  return {
+  const claims: Record<string, unknown> = {
     iss: rules.issuer,
-    ...(rules.audience === undefined ? undefined : { aud: rules.audience }),
     sub: user.id,
     user_id: rules.userIdClaim === 'legacy_id' ? user.legacyId : user.id,
     jti: issue.jti,
@@ -80,6 +79,8 @@ function registeredClaims(type: TokenType, issue: Issue, rules: ClaimRules): Rec
     token_type: type,
     sid: issue.sessionId,
   };
+  if (rules.audience !== undefined) claims.aud = rules.audience;
+  return claims;
 }
 
 export const buildRefreshClaims = (issue: Issue, rules: ClaimRules): Record<string, unknown> =>
@@ -92,12 +93,11 @@ export function buildAccessClaims(
   permissions: readonly string[],
   custom: Readonly<Record<string, unknown>> | undefined,
 ): Record<string, unknown> {
-  const claims: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(custom ?? {})) {
-    if (!RESERVED.has(name)) claims[name] = value;
+  const claims = addAccountClaims(registeredClaims('access', issue, rules), issue.user, permissions);
+  if (custom) {
+    for (const [name, value] of Object.entries(custom)) if (!RESERVED.has(name)) claims[name] = value;
   }
-  Object.assign(claims, registeredClaims('access', issue, rules));
-  return addAccountClaims(claims, issue.user, permissions);
+  return claims;
 }
 
 /** An access token's claims with what they say about the user as it is now. */
@@ -115,13 +115,10 @@ function addAccountClaims(
   user: User,
   permissions: readonly string[],
 ): Record<string, unknown> {
-  const optional = {
-    email: user.email,
-    phone: user.phone,
-    username: user.username,
-    user_type: user.userType,
-  };
-  for (const [name, value] of Object.entries(optional)) if (value !== null) claims[name] = value;
+  if (user.email !== null) claims.email = user.email;
+  if (user.phone !== null) claims.phone = user.phone;
+  if (user.username !== null) claims.username = user.username;
+  if (user.userType !== null) claims.user_type = user.userType;
   claims.first_name = user.firstName;
   claims.last_name = user.lastName;
   claims.role = user.role;

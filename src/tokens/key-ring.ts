@@ -1,5 +1,7 @@
 import { AuthError } from '../errors.js';
-import type { SignedPayload, TokenCodec, TokenType } from './claims.js';
+import { deepFreeze } from '../lib/deep-freeze.js';
+import { HEADER_TYPE, type SignedPayload, type TokenCodec, type TokenType } from './claims.js';
+import { createSecretDeriver } from './derived-secrets.js';
 import { type KeySet, type PublicJwk, publicKeys, type SigningKey, type VerifyingKey } from './key-set.js';
 
 /** One key with what verifies by it; the algorithm is pinned by the key (RFC 8725 §3.1). */
@@ -29,6 +31,8 @@ export interface KeyRing extends TokenCodec {
   publicKeys(): { keys: PublicJwk[] };
   /** The names of the keys in use, the one that signs first. */
   kids(): (string | undefined)[];
+  /** A secret for this purpose out of each key in use, that of the key which signs first: {@link createSecretDeriver}. */
+  deriveSecrets(label: string): readonly Buffer[];
 }
 
 /** The keys of the moment. They may be replaced while requests are under way: each call uses one state. */
@@ -43,6 +47,7 @@ export function createKeyRing(codecs: readonly [KeyCodec, ...KeyCodec[]]): KeyRi
     },
     publicKeys: () => ring.published,
     kids: () => ring.kids,
+    deriveSecrets: (label) => ring.deriveSecrets(label),
   };
 }
 
@@ -51,16 +56,33 @@ const assemble = (codecs: readonly [KeyCodec, ...KeyCodec[]]) => ({
   verify: createSignatureCheck(codecs),
   published: publicKeys(codecs.map((codec) => codec.key) as unknown as KeySet),
   kids: codecs.map((codec) => codec.key.kid),
+  deriveSecrets: createSecretDeriver(codecs.map((codec) => codec.key)),
 });
 
 const MAX_KNOWN_HEADERS = 64;
+/** Some 3 KiB each while they are remembered. */
+const MAX_KNOWN_TOKENS = 2048;
 
-/** Checks form, algorithm and signature by the key that a token names. Throws `token_invalid`. */
+/**
+ * Checks form, algorithm and signature by the key that a token names. Throws `token_invalid`.
+ *
+ * An access token is shown many times in its life, so those that were good are remembered, by their whole text and
+ * for as long as these keys serve. A refresh token is shown once.
+ */
 export function createSignatureCheck(verifiers: readonly KeyVerifier[]): (token: string) => SignedPayload {
   const byKid = new Map(verifiers.map((verifier) => [verifier.key.kid, verifier]));
   const kids = new Map<string, string | undefined>();
+  const known = new Map<string, SignedPayload>();
+
+  function remember(token: string, signed: SignedPayload): void {
+    const [oldest] = known.size < MAX_KNOWN_TOKENS ? [] : known.keys();
+    if (oldest !== undefined) known.delete(oldest);
+    known.set(token, deepFreeze(signed));
+  }
 
   return (token) => {
+    const seen = known.get(token);
+    if (seen) return seen;
     requireCanonicalForm(token);
     const header = token.slice(0, token.indexOf('.'));
     const kid = kids.has(header) ? kids.get(header) : readKid(header);
@@ -70,6 +92,7 @@ export function createSignatureCheck(verifiers: readonly KeyVerifier[]): (token:
       const signed = verifier.verify(token);
       // Our own headers are few: each is parsed once. A forged one never gets here.
       if (kids.size < MAX_KNOWN_HEADERS) kids.set(header, kid);
+      if (signed.header.typ === HEADER_TYPE.access) remember(token, signed);
       return signed;
     } catch (error) {
       throw new AuthError('token_invalid', { why: error instanceof Error ? error.message : 'unreadable' });

@@ -23,6 +23,8 @@ import { asToken, refusal } from './verdict.js';
 export interface Client {
   ip: string;
   userAgent: string;
+  /** What its device cookie says; nothing is believed of it unless its signature is good. */
+  deviceCookie?: string | undefined;
 }
 
 /** What a login, a registration and a refresh hand out. Lifetimes are the seconds left. */
@@ -82,9 +84,13 @@ const MAX_STALE_TURNS = 3;
 export function createSessionService(needs: SessionServiceNeeds) {
   const { store, codec, rules, policy, events, now } = needs;
 
-  /** Opens a session and signs its first pair. */
-  async function open(user: User, client: Client): Promise<{ pair: TokenPair; sessionId: string }> {
-    const { sign, sessionId } = await prepare(user, client, user);
+  /** Opens a session and signs its first pair. The device is known to the account from now on. */
+  async function open(
+    user: User,
+    client: Client,
+    deviceId?: string,
+  ): Promise<{ pair: TokenPair; sessionId: string }> {
+    const { sign, sessionId } = await prepare(user, client, deviceId, user);
     return { pair: await sign(user), sessionId };
   }
 
@@ -95,6 +101,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
   async function prepare(
     { id: userId, authVersion }: Pick<User, 'id' | 'authVersion'>,
     client: Client,
+    deviceId?: string,
     snapshot?: User,
   ): Promise<{ sessionId: string; generation: string; sign(user: User): Promise<TokenPair> }> {
     const time = now();
@@ -113,6 +120,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
       endsAtSeconds: endsAt,
       ip: client.ip,
       userAgent: client.userAgent,
+      deviceId,
       user: snapshot,
       now: time,
     });
@@ -132,7 +140,8 @@ export function createSessionService(needs: SessionServiceNeeds) {
     const custom = await needs.customClaims?.(issue.user);
     const accessExpiresAt = Math.min(nowSeconds + policy.accessLifetime, issue.expiresAt);
     const access: Issue = {
-      ...issue,
+      user: issue.user,
+      sessionId: issue.sessionId,
       jti: issue.jti.slice(0, 12) + newTokenId().slice(12),
       issuedAt: nowSeconds,
       expiresAt: accessExpiresAt,
@@ -178,7 +187,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
     claims: TokenClaims,
     limit: Limit | undefined,
   ): Promise<{ user: User; limit: LimitState | undefined }> {
-    const found = await store.checkToken({ ...asToken(claims), limit, now: now() });
+    const found = await store.checkToken(asToken(claims, now(), limit));
     const type = claims.tokenType;
     if (found.status === 'ok') return { user: requireActive(found.user, type), limit: found.limit };
     if (found.status !== 'stale') throw refusal(found, type);
@@ -259,13 +268,13 @@ export function createSessionService(needs: SessionServiceNeeds) {
   }
 
   async function rotate(input: Rotate): Promise<Exclude<RotateResult, Stale>> {
-    let vouched: Rotate['vouched'];
+    let asked = input;
     for (let turn = 0; turn <= MAX_STALE_TURNS; turn++) {
-      const result = await store.rotate({ ...input, vouched });
+      const result = await store.rotate(asked);
       if (result.status !== 'stale') return result;
       const user = await needs.findUser(input.userId);
       if (!user) return { status: 'ended', reason: 'account_deleted' };
-      vouched = { user, generation: result.generation };
+      asked = { ...input, vouched: { user, generation: result.generation } };
     }
     throw new AuthError('store_unavailable', { retryAfter: 1, why: 'the account keeps changing' });
   }
@@ -325,7 +334,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
     const reason: EndReason = 'logout_all';
     const time = now();
     // Not counted: a thief who spends the budget must not keep the owner from ending everything.
-    const caller = { ...asToken(claims), now: time };
+    const caller = asToken(claims, time);
     const found = await store.endAllSessions({ userId, reason, caller, now: time });
     if (found.status === 'stale') {
       await vouch(found, claims);

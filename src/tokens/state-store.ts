@@ -21,11 +21,14 @@ export interface StateStore {
   rotate(input: Rotate): Promise<RotateResult>;
   /** Ends one session. `true` when it was live until now. */
   endSession(input: { userId: string; sessionId: string; reason: EndReason }): Promise<boolean>;
-  /** Ends every session of the user in O(1) by raising the epoch; with `caller`, only if that token is good. */
+  /**
+   * Ends every session of the user in O(1) by raising the epoch, and forgets the devices; with `caller`, only if that
+   * token is good.
+   */
   endAllSessions(input: EndAllSessions): Promise<{ status: 'done' } | Stale | Refusal>;
   /** The live sessions, newest first. */
   listSessions(input: { userId: string; now: number }): Promise<SessionRecord[]>;
-  /** Deletes what is known of a user's sessions, once a higher epoch or the account's end has ended them. */
+  /** Deletes what is known of a user's sessions and devices, once a higher epoch or the account's end has ended them. */
   forgetSessions(input: { userId: string }): Promise<void>;
   /** Blacklists one token for exactly as long as it would have lived. */
   revokeToken(input: { userId: string; jti: string; expiresAt: number; now: number }): Promise<void>;
@@ -63,6 +66,11 @@ export interface OpenSession {
   userAgent: string;
   userId: string;
   authVersion: number;
+  /**
+   * The device it is opened from, known to the account from now on. Whoever opens a session has proved to be the
+   * owner, so with it the row of wrong passwords ends: see `LoginStore`.
+   */
+  deviceId?: string | undefined;
   /** Left out while the account is not committed yet. */
   user?: User | undefined;
   now: number;

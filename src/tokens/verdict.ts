@@ -1,14 +1,16 @@
 import { AuthError } from '../errors.js';
 import type { TokenClaims } from './claims.js';
-import type { Refusal } from './state-store.js';
+import type { CheckToken, Limit, Refusal } from './state-store.js';
 
 /** A token as the state store is asked about it. */
-export const asToken = (claims: TokenClaims) => ({
+export const asToken = (claims: TokenClaims, now: number, limit?: Limit): CheckToken => ({
   userId: claims.userId,
   sessionId: claims.sessionId,
   jti: claims.jti,
   issuedAtSeconds: claims.issuedAt,
   type: claims.tokenType,
+  limit,
+  now,
 });
 
 /** What the store found, in the contract's words: the holder of an ended session's refresh token learns why. */

@@ -78,7 +78,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   }
 
   async function requireStanding(state: StateStore, claims: TokenClaims): Promise<void> {
-    const found = await state.checkToken({ ...asToken(claims), now: now() });
+    const found = await state.checkToken(asToken(claims, now()));
     if (found.status === 'stale') {
       // The account is changing at this moment: SQL decides, and only the issuer has it.
       throw new AuthError('store_unavailable', { retryAfter: 1, why: 'the account is changing' });

@@ -26,9 +26,14 @@ function makeRoles() {
       return roles.map((role) => ({ ...role, permissions: [...role.permissions] }));
     },
   };
-  const { permissionsOf } = createRoleService({ store, now: () => time, onTrouble: (e) => troubles.push(e) });
+  const { permissionsOf, renew } = createRoleService({
+    store,
+    now: () => time,
+    onTrouble: (e) => troubles.push(e),
+  });
   return {
     permissionsOf,
+    renew,
     grant: (permission: string) => roles[1]?.permissions.push(permission),
     advance: (ms: number) => {
       time += ms;
@@ -69,6 +74,20 @@ t.test('one read serves all for four and a half seconds', async (t) => {
     'a change shows within five seconds',
   );
   t.equal(reads(), 2);
+});
+
+t.test('whoever changed a role need not wait', async (t) => {
+  const { permissionsOf, renew, grant, setAway, troubles } = makeRoles();
+  await permissionsOf(editor);
+  grant('posts.delete');
+  await renew();
+  t.strictSame(await permissionsOf(editor), ['posts.edit', 'posts.delete']);
+
+  setAway(true);
+  grant('posts.publish');
+  await renew();
+  t.strictSame(await permissionsOf(editor), ['posts.edit', 'posts.delete'], 'what is known serves on');
+  t.equal(troubles.length, 1, 'and it is told');
 });
 
 t.test('a role without permissions, and one that is not there', async (t) => {

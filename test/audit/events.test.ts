@@ -1,12 +1,13 @@
 import { mock } from 'node:test';
 import t, { type Test } from 'tap';
-import { createEventRecorder, type EventStore, type SecurityEvent } from '../../src/audit/events.js';
+import { createEventRecorder } from '../../src/audit/event-recorder.js';
+import type { EventStore, EventType, SecurityEvent } from '../../src/audit/events.js';
 import { storeUnavailable } from '../../src/errors.js';
 
 const CLIENT = { ip: '192.0.2.7', userAgent: 'test' };
 
 /** An event store that can be away, slow, or refuse single events. */
-function makeRecorder(t: Test) {
+function makeRecorder(t: Test, { ticks = true } = {}) {
   mock.timers.enable({ apis: ['setTimeout'] });
   t.teardown(() => mock.timers.reset());
   let away = false;
@@ -20,18 +21,30 @@ function makeRecorder(t: Test) {
       if (events.some(({ userId }) => userId?.startsWith('poison'))) throw new Error('value too long');
       batches.push([...events]);
     },
+    list: async () => [],
     listOfUser: async () => [],
+    count: async () => [],
+    summarize: async () => [],
   };
   let time = 1000;
+  const counted: EventType[] = [];
+  const told: SecurityEvent[][] = [];
   const recorder = createEventRecorder({
     store,
-    now: () => time++,
+    now: () => (ticks ? time++ : time),
+    onEvent: (type) => counted.push(type),
     onTrouble: (error, dropped) => troubles.push({ error, dropped }),
   });
+  recorder.onStored((events) => told.push([...events]));
   return {
     recorder,
     batches,
     troubles,
+    counted,
+    told,
+    advance(ms: number) {
+      time += ms;
+    },
     sizes: () => batches.map(({ length }) => length),
     stored: () => batches.flat().map(({ userId }) => userId),
     record: (...users: string[]) => {
@@ -68,37 +81,79 @@ t.test('routine events are stored within a second, many in one statement and in 
   mock.timers.tick(1000);
   await settle();
   t.same(sizes(), [3]);
-  t.strictSame(batches[0]?.[0], {
+  t.match(batches[0]?.[0]?.uid, /^[0-9a-f-]{36}$/);
+  t.same(batches[0]?.[0], {
+    uid: batches[0]?.[0]?.uid,
     type: 'login',
     userId: 'u0',
-    at: 1000,
+    at: 1001,
     ip: '192.0.2.7',
     userAgent: 'test',
   });
   t.same(
     batches[0]?.map(({ at }) => at),
-    [1000, 1001, 1002],
+    [1001, 1002, 1003],
     'with the time they happened',
   );
 
   record(...numbered(3, 1203));
   await recorder.flush();
-  t.same(sizes(), [3, 500, 500, 200]);
+  t.same(sizes(), [3, ...Array(12).fill(100)]);
   t.same(stored(), numbered(0, 1203));
   await recorder.flush();
-  t.equal(batches.length, 4, 'nothing waits: nothing is stored');
+  t.equal(batches.length, 13, 'nothing waits: nothing is stored');
 });
 
-t.test('events that matter are stored before the answer, after those that wait', async (t) => {
-  const { recorder, record, stored, batches } = makeRecorder(t);
-  record('before');
-  await recorder.store({ type: 'token_reused', userId: 'now', reason: 'reuse', client: CLIENT });
-  t.same(stored(), ['before', 'now']);
-  t.match(batches.flat().at(-1), { type: 'token_reused', reason: 'reuse', ip: '192.0.2.7' });
+t.test('events that matter are stored before the answer, and before all others', async (t) => {
+  const { recorder, record, stored, batches, sizes, hold, counted, told } = makeRecorder(t);
+  record(...numbered(0, 250));
+  const release = hold();
+  const flushing = recorder.flush();
+  record('later');
+  const detail = { count: 3 } as const;
+  const storing = recorder.store({
+    type: 'role_changed',
+    userId: 'now',
+    actorId: 'staff',
+    detail,
+    client: CLIENT,
+  });
+  release();
+  await storing;
+  t.same(sizes(), [100, 100], 'whoever waits, waits for no more than the batch under way');
+  t.equal(batches[1]?.[0]?.userId, 'now', 'and comes first in the next');
+  t.match(batches[1]?.[0], { type: 'role_changed', actorId: 'staff', detail, ip: '192.0.2.7' });
+  await flushing;
+  t.same(stored().slice(-1), ['u249'], 'what is routine and came meanwhile, waits');
+  await recorder.flush();
+  t.same(stored().slice(-1), ['later']);
+  t.equal(recorder.waiting(), 0);
+  t.same(told, batches, 'it is told what was stored');
+  t.equal(counted.length, 252);
 
   const event = recorder.prepare({ type: 'registered', userId: 'other' });
-  t.match(event, { type: 'registered', userId: 'other', at: Number });
-  t.same(stored(), ['before', 'now'], 'a prepared one is for its transaction to store');
+  t.match(event, { type: 'registered', userId: 'other', at: Number, uid: String });
+  t.notOk(stored().includes('other'), 'a prepared one is for its transaction to store');
+});
+
+t.test('a reuse is stored together with the alert about it', async (t) => {
+  const { recorder, batches, counted } = makeRecorder(t);
+  const reuse = {
+    type: 'token_reused',
+    userId: 'u1',
+    sessionId: 's1',
+    reason: 'reuse',
+    client: CLIENT,
+  } as const;
+  await recorder.store(reuse);
+  t.equal(batches.length, 1, 'in one statement');
+  const [event, alert] = batches[0] as [SecurityEvent, SecurityEvent];
+  t.match(event, { type: 'token_reused', uid: String });
+  t.strictSame(alert, {
+    ...{ type: 'alert', once: 'token_reuse:u1:0', detail: { alert: 'token_reuse' }, at: event.at },
+    ...{ userId: 'u1', sessionId: 's1', ip: '192.0.2.7', userAgent: 'test' },
+  });
+  t.same(counted, ['token_reused', 'alert']);
 });
 
 t.test('a flush covers what was there when it was asked for', async (t) => {
@@ -108,21 +163,21 @@ t.test('a flush covers what was there when it was asked for', async (t) => {
   const first = recorder.flush();
   record('second');
   const second = recorder.flush();
-  const third = recorder.store({ type: 'token_reused', userId: 'third' });
+  const third = recorder.store({ type: 'account_disabled', userId: 'third' });
   release();
   await first;
   t.ok(stored().includes('first'));
   await second;
   t.ok(stored().includes('second'), 'also when another was under way');
   await third;
-  t.same(stored(), ['first', 'second', 'third']);
+  t.same(stored().sort(), ['first', 'second', 'third']);
 });
 
 t.test('while SQL is away events wait, and none is lost, doubled or moved', async (t) => {
   const { recorder, record, stored, setAway, troubles } = makeRecorder(t);
   setAway(true);
   record('u0', 'u1');
-  await recorder.store({ type: 'token_reused', userId: 'u2' });
+  await recorder.store({ type: 'account_disabled', userId: 'u2' });
   t.same(stored(), []);
   t.ok(troubles.length > 0 && troubles.every(({ dropped }) => dropped === 0), 'it is told that they wait');
   record('u3');
@@ -133,7 +188,7 @@ t.test('while SQL is away events wait, and none is lost, doubled or moved', asyn
   setAway(false);
   mock.timers.tick(1000);
   await settle();
-  t.same(stored(), ['u0', 'u1', 'u2', 'u3'], 'the next try comes by itself');
+  t.same(stored(), ['u2', 'u0', 'u1', 'u3'], 'the next try comes by itself');
   const told = troubles.length;
   mock.timers.tick(5000);
   await settle();
@@ -152,7 +207,7 @@ t.test('an event that SQL refuses is dropped, alone, and told', async (t) => {
   );
   t.match(troubles[0]?.error, { message: 'value too long' });
 
-  await recorder.store({ type: 'token_reused', userId: 'poison' });
+  await recorder.store({ type: 'account_disabled', userId: 'poison' });
   t.equal(troubles.length, 3, 'the caller need not know');
   record('after');
   await recorder.flush();
@@ -160,7 +215,7 @@ t.test('an event that SQL refuses is dropped, alone, and told', async (t) => {
 });
 
 t.test('no more than ten thousand wait; the oldest go, and it is told', async (t) => {
-  const { recorder, record, stored, setAway, troubles } = makeRecorder(t);
+  const { recorder, record, stored, setAway, troubles, batches, advance } = makeRecorder(t);
   setAway(true);
   record(...numbered(0, 10_000));
   t.equal(troubles.length, 0);
@@ -169,9 +224,107 @@ t.test('no more than ten thousand wait; the oldest go, and it is told', async (t
     troubles.map(({ dropped }) => dropped),
     [1000],
   );
+  const kept = recorder.store({ type: 'account_disabled', userId: 'kept' });
   setAway(false);
   await recorder.flush();
-  t.same(stored(), numbered(1000, 10_005));
+  await kept;
+  t.same(stored(), ['kept', undefined, ...numbered(1000, 10_005)], 'what matters has its own room');
+  t.match(
+    batches.flat().find(({ type }) => type === 'events_dropped'),
+    {
+      ...{ detail: { of: 'login', count: 1000 }, standsFor: { type: 'login', count: 1000 } },
+    },
+  );
+
+  await t.test('what matters may be too much as well', async (t) => {
+    setAway(true);
+    for (const userId of numbered(0, 10_001)) recorder.record({ type: 'account_disabled', userId });
+    t.equal(troubles.filter(({ dropped }) => dropped > 0).length, 2);
+    setAway(false);
+    advance(10_000);
+    await recorder.flush();
+    t.equal(stored().filter((userId) => userId === 'u9999').length, 2);
+    const summary = batches.flat().findLast(({ type }) => type === 'events_dropped');
+    t.same(summary?.detail, { of: 'account_disabled', count: 1000 });
+  });
+
+  await t.test('a summary that is dropped itself is not forgotten', async (t) => {
+    setAway(true);
+    for (const userId of numbered(0, 10_001)) recorder.record({ type: 'account_disabled', userId });
+    advance(10_000);
+    await t.rejects(recorder.flush(), { code: 'store_unavailable' });
+    for (const userId of numbered(0, 10_001)) recorder.record({ type: 'account_enabled', userId });
+    setAway(false);
+    advance(10_000);
+    await recorder.flush();
+    const summaries = batches.flat().filter(({ type }) => type === 'events_dropped');
+    const total = (type: EventType) =>
+      summaries.reduce((sum, { standsFor }) => sum + (standsFor?.type === type ? standsFor.count : 0), 0);
+    const kept = (of: EventType) => batches.flat().filter(({ type }) => type === of).length;
+    t.equal(total('account_disabled') + kept('account_disabled'), 2 * 10_001 + 1);
+    t.equal(total('account_enabled') + kept('account_enabled'), 10_001);
+  });
+});
+
+t.test('a flood of failures of nobody is sampled: it holds up nothing and pushes out nothing', async (t) => {
+  const { recorder, record, batches, advance, setAway, counted } = makeRecorder(t, { ticks: false });
+  const fail = (times: number, userId?: string) => {
+    for (let n = 0; n < times; n++) recorder.record({ type: 'login_failed', userId, client: CLIENT });
+  };
+  setAway(true);
+  record('u1');
+  fail(30_000);
+  fail(20, 'known');
+  const storing = recorder.store({ type: 'role_changed', userId: 'u2' });
+  await storing;
+  t.ok(recorder.waiting() < 4200);
+  setAway(false);
+  await recorder.flush();
+  const of = (type: EventType) => batches.flat().filter((event) => event.type === type);
+  t.same([of('login').length, of('role_changed').length], [1, 1]);
+  t.equal(
+    of('login_failed').filter(({ userId }) => userId === 'known').length,
+    20,
+    'an account sees its own',
+  );
+  const stored = of('login_failed').length - 20;
+  t.equal(stored, 2000, 'of the others the first');
+  const [summary, ...more] = of('events_dropped');
+  t.equal(summary?.detail?.count, 30_000 - stored, 'all of them are counted');
+  t.same(more, [], 'in one event');
+  t.equal(counted.length, 30_022);
+
+  await t.test('of what goes on, some are stored, and a summary now and then', async (t) => {
+    batches.length = 0;
+    for (let second = 0; second < 30; second++) {
+      fail(500);
+      advance(500);
+      await recorder.flush();
+    }
+    const times = of('login_failed').length;
+    t.equal(times, 29 * 25, 'fifty a second');
+    t.ok(of('events_dropped').length <= 4);
+    await recorder.close();
+    const dropped = of('events_dropped').reduce((sum, { standsFor }) => sum + (standsFor?.count ?? 0), 0);
+    t.equal(times + dropped, 15_000, 'and all are counted');
+  });
+});
+
+t.test('what was only counted is told when its time has come, though nothing else happens', async (t) => {
+  const { recorder, batches, advance } = makeRecorder(t, { ticks: false });
+  const flood = () => {
+    for (let n = 0; n < 10_000; n++) recorder.record({ type: 'otp_withheld', client: CLIENT });
+  };
+  flood();
+  await recorder.flush();
+  flood();
+  await recorder.flush();
+  const told = () => batches.flat().filter(({ type }) => type === 'events_dropped').length;
+  t.equal(told(), 1);
+  advance(10_000);
+  mock.timers.tick(600);
+  await settle();
+  t.equal(told(), 2);
 });
 
 t.test('closing stores what is left', async (t) => {

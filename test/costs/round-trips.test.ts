@@ -2,6 +2,8 @@ import argon2 from 'argon2';
 import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
 import { newTokenId } from '../../src/lib/ids.js';
+import { mailboxes } from '../http/mailbox.js';
+import { freshNumber, phones } from '../http/phones.js';
 import { bearer, PASSWORD, type SignedUp, signUp, type TestApp, testApp } from '../support/app.js';
 import { freshDatabase } from '../support/postgres-server.js';
 import { sharedRedisUrl } from '../support/redis-namespace.js';
@@ -31,7 +33,7 @@ interface Meter extends TestApp {
   measure<T>(work: () => Promise<T>): Promise<Cost & { result: T }>;
 }
 
-const storesEvents = (statement: string): boolean => statement.startsWith('insert into "events"');
+const storesEvents = (statement: string): boolean => statement.includes('insert into "events"');
 
 /** The service on Redis and PostgreSQL, with a counting proxy before each. */
 async function meteredApp(t: Test, env: Record<string, string> = {}): Promise<Meter> {
@@ -288,17 +290,64 @@ t.test('an account that is not there costs what a wrong password costs', async (
   t.equal(hash().length, 0, 'nothing is hashed for them');
 });
 
-t.test('a refused login costs neither a statement nor a hash', async (t) => {
+t.test('a refused login costs no hash; what was counted in vain is taken back', async (t) => {
   const meter = await meteredApp(t, { RATE_LIMIT_LOGIN: '1/hour' });
+  const known = (await signUp(meter)).email;
+  const verify = t.capture(argon2, 'verify', async () => false);
+  for (const email of [known, `nobody.${known}`]) {
+    const login = (remoteAddress: string) =>
+      meter.send({ url: '/api/auth/login', remoteAddress, ...post({ email, password: 'wrong' }) });
+    for (let n = 1; n <= 20; n += 1) {
+      meter.advance(10_000);
+      await expectStatus(401, login(`192.0.2.${n}`));
+    }
+    const refused = { account_delayed: '192.0.2.99', rate_limited: '192.0.2.1' };
+    for (const [code, address] of Object.entries(refused)) {
+      if (code === 'rate_limited') meter.advance(10_000);
+      // Once to warm up: Redis learns its scripts.
+      await expectStatus(429, login(address));
+      verify();
+      const { result, ...cost } = await meter.measure(() => login(address));
+      t.equal(result.statusCode, 429);
+      t.equal(result.json().code, code);
+      t.same(cost, { trips: 2, statements: 1, eventStatements: 0 }, code);
+      t.equal(verify().length, 0);
+    }
+  }
+});
+
+t.test('a known device costs no more than others', async (t) => {
+  const meter = await meteredApp(t);
   const { email } = await signUp(meter);
-  const login = () => meter.send({ url: '/api/auth/login', ...post({ email, password: PASSWORD }) });
-  await expectStatus(200, login());
-  const verify = t.capture(argon2, 'verify', argon2.verify);
-  const { result, ...cost } = await meter.measure(login);
-  t.equal(result.statusCode, 429);
-  t.equal(result.json().code, 'rate_limited');
-  t.same(cost, { trips: 1, statements: 0, eventStatements: 0 });
-  t.equal(verify().length, 0);
+  const passwords = t.capture(
+    argon2,
+    'verify',
+    async (_hash: string, given: string | Buffer) => given === PASSWORD,
+  );
+  const login = (password: string, device = '') =>
+    meter.send({
+      url: '/api/auth/login',
+      cookies: { latchkey_device: device },
+      ...post({ email, password }),
+    });
+  const deviceOf = (answer: LightMyRequestResponse) => answer.cookies[0]?.value as string;
+  const device = deviceOf(await expectStatus(200, login(PASSWORD)));
+  const forged = device.replace(/^./, (first) => (first === 'A' ? 'B' : 'A'));
+  // Once to warm up: Redis learns its scripts.
+  await expectStatus(401, login('wrong', device));
+
+  const right = await meter.measure(() => login(PASSWORD, device));
+  t.equal(deviceOf(right.result), device, 'it is known');
+  t.match(right, { trips: 2, statements: 2 });
+  t.match(await meter.measure(() => login(PASSWORD, forged)), { trips: 2, statements: 2 });
+  t.match(await meter.measure(() => login('wrong', device)), { trips: 2, statements: 1 });
+  t.match(await meter.measure(() => login('wrong', forged)), { trips: 1, statements: 1 });
+  const { access } = right.result.json();
+  await expectStatus(200, meter.send({ url: '/api/auth/logout-all', ...post({}, bearer(access)) }));
+  const gone = await meter.measure(() => login(PASSWORD, device));
+  t.match(gone, { trips: 2, statements: 2 });
+  t.not(deviceOf(gone.result), device, 'it was forgotten');
+  t.equal(passwords().length, 7, 'a password each');
 });
 
 t.test('events are stored many at a time, and none is lost', async (t) => {
@@ -308,9 +357,9 @@ t.test('events are stored many at a time, and none is lost', async (t) => {
   const LOGINS = 100;
   const { result, eventStatements, trips } = await meter.measure(async () => {
     const answers: LightMyRequestResponse[] = [];
-    // As many at once as the queue of hashes holds with ease.
-    for (let n = 0; n < LOGINS; n += 20) {
-      const some = Array.from({ length: 20 }, () =>
+    // More at once might be guesses: whoever is not known waits until some of them turn out to be right.
+    for (let n = 0; n < LOGINS; n += 10) {
+      const some = Array.from({ length: 10 }, () =>
         meter.send({ url: '/api/auth/login', ...post({ email: who.email, password: PASSWORD }) }),
       );
       answers.push(...(await Promise.all(some)));
@@ -327,4 +376,108 @@ t.test('events are stored many at a time, and none is lost', async (t) => {
     .where('type', '=', 'login')
     .executeTakeFirstOrThrow();
   t.equal(Number(count), LOGINS);
+});
+
+t.test('codes by phone, limits included', async (t) => {
+  const [known, another] = [freshNumber(), freshNumber()];
+  const meter = await meteredApp(t, {
+    ...(await phones(t)).env,
+    OTP_TEST_NUMBERS: `${known.e164}:123456,${another.e164}:123456`,
+    OTP_SENDS_PER_HOUR: '10000',
+    OTP_SENDS_PER_DAY: '10000',
+    OTP_SENDS_PER_IP_HOUR: '10000',
+    ACCESS_TOKEN_LIFETIME_MINUTES: '5000',
+  });
+  const send = (phone: string, purpose: string) =>
+    meter.send({ url: '/api/auth/otp/send', ...post({ phone, purpose }) });
+  const login = (otp: string) => meter.send({ url: '/api/auth/login', ...post({ phone: known.e164, otp }) });
+  const register = (phone: string) =>
+    meter.send({ url: '/api/auth/register', ...post({ phone, otp: '123456' }) });
+  const measure = async (status: number, ask: () => Promise<LightMyRequestResponse>) => {
+    const { result, ...cost } = await meter.measure(ask);
+    t.equal(result.statusCode, status, result.body.slice(0, 90));
+    return cost;
+  };
+  // Once to warm up: Redis learns its scripts.
+  await expectStatus(200, send(another.e164, 'register'));
+  await expectStatus(400, login('123456'));
+  await expectStatus(201, register(another.e164));
+  await expectStatus(
+    429,
+    send(known.e164, 'register').then(() => send(known.e164, 'register')),
+  );
+
+  // Anonymous requests are counted in a trip of their own before the code is looked at; then the code, the session,
+  // and the snapshot, for a store that knows nothing of the account yet.
+  // The registration is stored with the account; that the code was right, with other routine events.
+  t.same(await measure(201, () => register(known.e164)), { trips: 4, statements: 2, eventStatements: 2 });
+  for (const phone of [known.e164, freshNumber().e164]) {
+    for (const purpose of ['login', 'reset', 'verify']) {
+      meter.advance(600_000);
+      const cost = await measure(200, () => send(phone, purpose));
+      t.same(cost, { trips: 2, statements: 1, eventStatements: 1 }, `send for ${purpose}`);
+    }
+    const refused = await measure(429, () => send(phone, 'login'));
+    t.same(refused, { trips: 2, statements: 0, eventStatements: 0 }, 'a refused send');
+  }
+
+  meter.advance(600_000);
+  await expectStatus(200, send(known.e164, 'login'));
+  t.same(await measure(400, () => login('654321')), { trips: 1, statements: 1, eventStatements: 1 }, 'wrong');
+  const { eventStatements, ...cost } = await measure(200, () => login('123456'));
+  t.same(cost, { trips: 2, statements: 2 }, 'login');
+  t.ok(
+    eventStatements === 1 || eventStatements === 2,
+    'two events: one batch, unless one leaves between them',
+  );
+  t.same(await measure(400, () => login('123456')), { trips: 1, statements: 1, eventStatements: 1 }, 'again');
+  t.same(await measure(400, () => login('x')), { trips: 0, statements: 0, eventStatements: 0 }, 'no code');
+});
+
+t.test('whether there is an account costs nothing that could be told', async (t) => {
+  const mail = await mailboxes(t);
+  const env = { ...mail.env, RATE_LIMIT_PASSWORD_RESET: '100000/minute' };
+  const sameFor = async (
+    t: Test,
+    meter: Meter,
+    emails: readonly string[],
+    ask: (email: string) => Promise<LightMyRequestResponse>,
+    expected: Cost,
+  ) => {
+    for (const email of emails) {
+      const { result, ...cost } = await meter.measure(() => ask(email));
+      t.equal(result.statusCode, 202, result.body.slice(0, 90));
+      t.same(cost, expected);
+    }
+  };
+
+  await t.test('for who has forgotten a password', async (t) => {
+    const meter = await meteredApp(t, env);
+    const { email } = await signUp(meter);
+    const forgot = (address: string) =>
+      meter.send({ url: '/api/auth/password/forgot', ...post({ email: address }) });
+    // Once to warm up: Redis learns its scripts.
+    await expectStatus(202, forgot(email));
+    const emails = [email, 'nobody@example.com', email, 'nobody@example.com'];
+    await sameFor(t, meter, emails, forgot, { trips: 3, statements: 1, eventStatements: 1 });
+  });
+
+  await t.test('for who registers where addresses must be confirmed', async (t) => {
+    const redis = await countTrips(t, sharedRedisUrl());
+    const sql = await countStatements(t, await freshDatabase(t));
+    const { app, send } = await testApp(t, {
+      stores: 'servers',
+      env: { ...env, REDIS_URL: redis.url, DATABASE_URL: sql.url, EMAIL_VERIFICATION: 'required' },
+    });
+    const register = async (email: string) => {
+      redis.reset();
+      sql.reset();
+      await expectStatus(202, send({ url: '/api/auth/register', ...post({ email, password: PASSWORD }) }));
+      await app.events.flush();
+      return { trips: redis.trips(), statements: sql.statements().length };
+    };
+    await register('known@example.com');
+    const costs = [await register('known@example.com'), await register('new@example.com')];
+    t.same(costs, Array(2).fill({ trips: 2, statements: 4 }));
+  });
 });

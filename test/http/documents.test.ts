@@ -312,7 +312,9 @@ t.test('the log of a whole run', async (t) => {
 
   const { access, refresh } = await signUp(app, { email, password: secrets.password });
   const second = await login({ email, password: secrets.password }, byCookie);
-  const cookie = second.cookies[0]!.value;
+  const jar = Object.fromEntries(second.cookies.map(({ name, value }) => [name, value]));
+  const { latchkey_refresh: cookie = '', latchkey_device: device = '' } = jar;
+  t.ok(cookie && device);
   const third = (await send(refreshWith(refresh))).json();
   const fourth = await send({
     method: 'POST',
@@ -322,7 +324,7 @@ t.test('the log of a whole run', async (t) => {
   });
   const changed = `${access.slice(0, -9)}AAAAAAAAA`;
   const answers = [
-    await login({ email, password: secrets.wrong }),
+    await login({ email, password: secrets.wrong }, { cookie: `latchkey_device=${device}` }),
     await login({ email, password: secrets.short, secret: secrets.inUnknownField }),
     await raw('application/json', `{"email":"${email}","password":"${secrets.inBrokenJson}"`),
     await raw('application/x-www-form-urlencoded', `password=${secrets.inForm}`),
@@ -360,7 +362,7 @@ t.test('the log of a whole run', async (t) => {
     t.match([level, time, msg], [/^(trace|debug|info|warn|error)$/, /^\d{4}-.+Z$/, /./]);
   }
   t.match(log, /"code":"store_unavailable"/, 'it tells what went wrong');
-  const tokens = { access, refresh, cookie, changed, byCookie: fourth.cookies[0]!.value, ...third };
+  const tokens = { access, refresh, cookie, device, changed, byCookie: fourth.cookies[0]!.value, ...third };
   const names = Object.entries({ ...secrets, ...tokens })
     .filter(([, secret]) => typeof secret === 'string' && secret !== 'Bearer' && log.includes(secret))
     .map(([name]) => name);

@@ -179,7 +179,13 @@ async function expectOrigins(t: Test, app: TestApp, allowed: string[], refused: 
     const answer = await app.send(preflight(origin));
     t.equal(answer.statusCode, 204);
     t.strictSame(grants(answer), { origin, varies: true, star: [] }, `preflight of ${origin}`);
-    t.strictSame(words(answer.headers['access-control-allow-methods']), ['get', 'post', 'patch', 'delete']);
+    t.strictSame(words(answer.headers['access-control-allow-methods']), [
+      'get',
+      'post',
+      'put',
+      'patch',
+      'delete',
+    ]);
     const headers = words(answer.headers['access-control-allow-headers']);
     for (const name of ['authorization', 'content-type', 'x-auth-transport']) t.ok(headers.includes(name));
     t.match(answer.headers['access-control-max-age'], /^[1-9]\d*$/);

@@ -62,7 +62,15 @@ function matches(pattern: string, path: string): boolean {
   return parts.length === given.length && parts.every((part, n) => part.startsWith('{') || part === given[n]);
 }
 
-const SECRET_FIELDS = new Set(['password', 'password2', 'access', 'refresh', 'token']);
+const SECRET_FIELDS = new Set([
+  'password',
+  'password2',
+  'current_password',
+  'new_password',
+  'access',
+  'refresh',
+  'token',
+]);
 
 /** Shorter ones might stand in a log by accident. */
 const isSecret = (value: unknown): value is string => typeof value === 'string' && value.length >= 8;

@@ -9,13 +9,8 @@ import { newAccountId, newTokenId } from '../../src/lib/ids.js';
 import { createRedisStateStore, type RedisStateStoreOptions } from '../../src/stores/redis/state-store.js';
 import { openDatabase } from '../../src/stores/sql/database.js';
 import { createSqliteStateStore } from '../../src/stores/sqlite/state-store.js';
-import type {
-  CheckToken,
-  OpenSession,
-  Rotate,
-  RotateResult,
-  StateStore,
-} from '../../src/tokens/state-store.js';
+import type { Stores } from '../../src/stores/stores.js';
+import type { CheckToken, OpenSession, Rotate, RotateResult } from '../../src/tokens/state-store.js';
 import { withRedisCluster } from '../support/redis-cluster.js';
 import { freshPrefix, sharedRedisUrl } from '../support/redis-namespace.js';
 
@@ -27,9 +22,9 @@ export const CAP_SECONDS = 90 * 86_400;
 
 /** One store under test, seen from two processes, and the clock both go by. */
 export interface Bench {
-  store: StateStore;
+  store: Stores;
   /** The same data through a connection of its own. */
-  other: StateStore;
+  other: Stores;
   now(): number;
   /** Moves the clock, and with it what expires by itself. */
   advance(ms: number): Promise<void>;
@@ -100,7 +95,7 @@ export function tempDir(t: Test): string {
 }
 
 /** The embedded store of a process of its own. */
-export async function openStore(t: Test, dataDir: string, now: () => number): Promise<StateStore> {
+export async function openStore(t: Test, dataDir: string, now: () => number): Promise<Stores> {
   const { sqlite, migrate, close } = openDatabase({ url: undefined, dataDir });
   await migrate();
   t.teardown(close);

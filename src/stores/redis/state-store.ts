@@ -9,18 +9,21 @@ import {
   type Refusal,
   type RotateResult,
   type Stale,
-  type StateStore,
 } from '../../tokens/state-store.js';
 import { createKeys } from '../keys.js';
+import type { Stores } from '../stores.js';
 import { decodeUser, encodeUser } from '../user-fields.js';
 import { connectRedis, defineScript, type RedisOptions } from './client.js';
+import { hitLimits } from './limits.js';
+import { createRedisLoginStore } from './login-store.js';
+import { createRedisOtpStore } from './otp-store.js';
 import * as checkTokenLua from './scripts/check-token.js';
 import * as endSessionLua from './scripts/end-session.js';
-import { hitLimits as hitLimitsLua } from './scripts/hit-limits.js';
 import { openSession as openSessionLua } from './scripts/open-session.js';
 import { rotate as rotateLua } from './scripts/rotate.js';
 import { REPLY_SEPARATOR } from './scripts/shared.js';
 import * as userLua from './scripts/user-snapshot.js';
+import { createRedisTicketStore } from './ticket-store.js';
 
 const scripts = {
   openSession: defineScript(openSessionLua),
@@ -33,7 +36,6 @@ const scripts = {
   fenceUser: defineScript(userLua.fenceUser),
   publishUser: defineScript(userLua.publishUser),
   cacheUser: defineScript(userLua.cacheUser),
-  hitLimits: defineScript(hitLimitsLua),
 };
 
 export interface RedisStateStoreOptions extends RedisOptions {
@@ -42,7 +44,7 @@ export interface RedisStateStoreOptions extends RedisOptions {
 }
 
 /** The production adapter: every method is one Lua script and one round trip. */
-export function createRedisStateStore(options: RedisStateStoreOptions): StateStore {
+export function createRedisStateStore(options: RedisStateStoreOptions): Stores {
   const redis = connectRedis(options);
   const keys = createKeys(options.prefix);
 
@@ -50,7 +52,13 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
     async openSession(s) {
       const generation = await redis.run(
         scripts.openSession,
-        [keys.session(s.userId, s.sessionId), keys.user(s.userId), keys.index(s.userId)],
+        [
+          keys.session(s.userId, s.sessionId),
+          keys.user(s.userId),
+          keys.index(s.userId),
+          keys.wrongPasswords(s.userId),
+          keys.devices(s.userId),
+        ],
         [
           s.now,
           s.sessionId,
@@ -62,6 +70,7 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
           s.ip,
           // Values of up to 64 bytes keep the hash a listpack, at a third of a hash table's memory.
           ...slicePieces(s.userAgent, 64, 3),
+          s.deviceId ?? '',
           ...(s.user ? encodeUser(s.user) : ['']),
         ],
       );
@@ -101,7 +110,8 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
           next.issuedAtSeconds,
           next.expiresAtSeconds,
           r.ip,
-          ...limitArguments(r.limit),
+          r.limit?.max ?? '',
+          r.limit?.windowMs ?? '',
           ...(r.vouched ? [r.vouched.generation, ...encodeUser(r.vouched.user)] : ['']),
         ],
       );
@@ -123,11 +133,12 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
         caller
           ? [
               keys.user(userId),
+              keys.devices(userId),
               keys.session(userId, caller.sessionId),
               keys.blacklisted(userId, caller.jti),
               keys.index(userId),
             ]
-          : [keys.user(userId)],
+          : [keys.user(userId), keys.devices(userId)],
         [now, reason, ...(caller ? checkArguments(caller) : [])],
       );
       const reply = unpack(packed);
@@ -154,7 +165,11 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
     },
 
     async forgetSessions({ userId }) {
-      await redis.run(scripts.forgetSessions, [keys.index(userId)], [keys.session(userId, '')]);
+      await redis.run(
+        scripts.forgetSessions,
+        [keys.index(userId), keys.devices(userId)],
+        [keys.session(userId, '')],
+      );
     },
 
     async revokeToken({ userId, jti, expiresAt, now }) {
@@ -169,7 +184,7 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
     async publishUser({ userId, fenceId, user, endSessions }) {
       await redis.run(
         scripts.publishUser,
-        [keys.user(userId)],
+        [keys.user(userId), keys.devices(userId)],
         [fenceId, endSessions ?? '', ...(user ? ['0', ...encodeUser(user)] : ['1'])],
       );
     },
@@ -178,16 +193,11 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
       await redis.run(scripts.cacheUser, [keys.user(user.id)], [now, generation, ...encodeUser(user)]);
     },
 
-    async hitLimits({ slot, rules }) {
-      const reply = (await redis.run(
-        scripts.hitLimits,
-        rules.map((rule) => keys.limit(slot, rule.name)),
-        rules.flatMap((rule) => [rule.max, rule.windowMs]),
-      )) as number[];
-      const [allowed, rule, current, resetMs] = reply as [number, number, number, number];
-      const { max } = rules[rule - 1] as Limit;
-      return { allowed: allowed === 1, limit: { max, remaining: Math.max(0, max - current), resetMs } };
-    },
+    hitLimits: ({ slot, rules }) => hitLimits(redis, keys, slot, rules),
+
+    logins: createRedisLoginStore(redis, keys),
+    otp: createRedisOtpStore(redis, keys),
+    tickets: createRedisTicketStore(redis, keys),
 
     // A store that takes no writes can serve nobody.
     ping: () => redis.set(keys.probe(), '1', 1000),
@@ -198,15 +208,13 @@ export function createRedisStateStore(options: RedisStateStoreOptions): StateSto
 /** @see pack in scripts/shared.ts */
 const unpack = (reply: unknown): string[] => (reply as string).split(REPLY_SEPARATOR);
 
-const limitArguments = (limit: Limit | undefined): (string | number)[] =>
-  limit ? [limit.max, limit.windowMs] : ['', ''];
-
-const checkArguments = (token: CheckToken): (string | number)[] => [
-  token.now,
-  token.jti,
-  token.type,
-  token.issuedAtSeconds,
-  ...limitArguments(token.limit),
+const checkArguments = ({ now, jti, type, issuedAtSeconds, limit }: CheckToken): (string | number)[] => [
+  now,
+  jti,
+  type,
+  issuedAtSeconds,
+  limit?.max ?? '',
+  limit?.windowMs ?? '',
 ];
 
 type Asked = { userId: string; limit?: Limit | undefined; now: number };

@@ -1,11 +1,12 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
-import type { AccountStore, NewAccount, UniqueField } from '../../accounts/account-store.js';
+import type { AccountStore, NewAccount, Profile, UniqueField } from '../../accounts/account-store.js';
 import type { EndReason, User } from '../../accounts/user.js';
 import { brokenUniqueness, run } from './errors.js';
-import { toRow } from './event-store.js';
+import type { EventWriter } from './event-writer.js';
+import { requireSuperuserLeft } from './last-superuser.js';
 import type { Schema, UsersTable } from './schema.js';
 
-export function createAccountStore(db: Kysely<Schema>): AccountStore {
+export function createAccountStore(db: Kysely<Schema>, writeEvents: EventWriter): AccountStore {
   const byId = (id: string) => db.selectFrom('users').selectAll().where('id', '=', id);
 
   return {
@@ -20,6 +21,13 @@ export function createAccountStore(db: Kysely<Schema>): AccountStore {
         db.selectFrom('users').selectAll().where(column, '=', key).executeTakeFirst(),
       );
       return row && { user: toUser(row), passwordHash: row.password_hash };
+    },
+
+    async findOwnerOfPhone(phone) {
+      const row = await run(() =>
+        db.selectFrom('users').select(['id', 'is_active']).where('phone', '=', phone).executeTakeFirst(),
+      );
+      return row && { id: row.id, isActive: row.is_active === 1 };
     },
 
     async findPasswordHash(id) {
@@ -61,7 +69,7 @@ export function createAccountStore(db: Kysely<Schema>): AccountStore {
             .values(toInsert(account))
             .returningAll()
             .executeTakeFirstOrThrow();
-          await tx.insertInto('events').values(toRow(event)).execute();
+          await writeEvents(tx, [event]);
           return inserted;
         });
         return { user: toUser(row) };
@@ -94,13 +102,7 @@ export function createAccountStore(db: Kysely<Schema>): AccountStore {
           .updateTable('users')
           .set({
             version: sql<number>`version + 1`,
-            ...(profile.firstName === undefined ? {} : { first_name: profile.firstName }),
-            ...(profile.lastName === undefined ? {} : { last_name: profile.lastName }),
-            ...(profile.userType === undefined ? {} : { user_type: profile.userType }),
-            ...(profile.username && {
-              username: profile.username.display,
-              username_key: profile.username.key,
-            }),
+            ...toProfileUpdate(profile),
           })
           .where('id', '=', id)
           .returningAll()
@@ -109,19 +111,56 @@ export function createAccountStore(db: Kysely<Schema>): AccountStore {
       });
     },
 
+    async claimByPhone({ userId, phone, profile, at }, event) {
+      const row = await run(() =>
+        db.transaction().execute(async (tx) => {
+          const claimed = await tx
+            .updateTable('users')
+            .set((e) => {
+              const ifVerified = <C extends 'email' | 'email_key'>(column: C) =>
+                e.case().when('email_verified', '=', 1).then(e.ref(column)).else(null).end();
+              return {
+                ...toProfileUpdate(profile),
+                phone_verified: 1,
+                password_hash: null,
+                email: ifVerified('email'),
+                email_key: ifVerified('email_key'),
+                last_login: at,
+                version: sql<number>`version + 1`,
+                auth_version: sql<number>`auth_version + 1`,
+                auth_reason: 'identity_verified' satisfies EndReason,
+              };
+            })
+            .where('id', '=', userId)
+            .where('phone', '=', phone)
+            .where('phone_verified', '=', 0)
+            .where('is_active', '=', 1)
+            .returningAll()
+            .executeTakeFirst();
+          if (claimed) await writeEvents(tx, [event]);
+          return claimed;
+        }),
+      );
+      return row && toUser(row);
+    },
+
     async setActive(id, active, reason) {
       const row = await run(() =>
-        db
-          .updateTable('users')
-          .set({
-            is_active: active ? 1 : 0,
-            version: sql<number>`version + 1`,
-            auth_version: sql<number>`auth_version + 1`,
-            auth_reason: reason,
-          })
-          .where('id', '=', id)
-          .returningAll()
-          .executeTakeFirst(),
+        db.transaction().execute(async (tx) => {
+          const changed = await tx
+            .updateTable('users')
+            .set({
+              is_active: active ? 1 : 0,
+              version: sql<number>`version + 1`,
+              auth_version: sql<number>`auth_version + 1`,
+              auth_reason: reason,
+            })
+            .where('id', '=', id)
+            .returningAll()
+            .executeTakeFirst();
+          if (changed?.is_superuser === 1 && !active) await requireSuperuserLeft(tx);
+          return changed;
+        }),
       );
       return row && toUser(row);
     },
@@ -129,17 +168,19 @@ export function createAccountStore(db: Kysely<Schema>): AccountStore {
     async erase(id, at) {
       return run(() =>
         db.transaction().execute(async (tx) => {
-          const { numDeletedRows } = await tx.deleteFrom('users').where('id', '=', id).executeTakeFirst();
-          if (numDeletedRows === 0n) return false;
+          const deleted = await tx
+            .deleteFrom('users')
+            .where('id', '=', id)
+            .returning(['is_superuser', 'is_active'])
+            .executeTakeFirst();
+          if (!deleted) return false;
+          if (deleted.is_superuser === 1 && deleted.is_active === 1) await requireSuperuserLeft(tx);
           await tx
             .updateTable('events')
-            .set({ user_id: null, session_id: null, ip: null, user_agent: null })
+            .set({ user_id: null, session_id: null, ip: null, ip_key: null, user_agent: null })
             .where('user_id', '=', id)
             .execute();
-          await tx
-            .insertInto('events')
-            .values(toRow({ type: 'account_deleted', at }))
-            .execute();
+          await writeEvents(tx, [{ type: 'account_deleted', at }]);
           return true;
         }),
       );
@@ -147,7 +188,7 @@ export function createAccountStore(db: Kysely<Schema>): AccountStore {
   };
 }
 
-async function orTaken<T>(change: () => Promise<T>): Promise<T | { taken: UniqueField }> {
+export async function orTaken<T>(change: () => Promise<T>): Promise<T | { taken: UniqueField }> {
   try {
     return await run(change);
   } catch (error) {
@@ -157,7 +198,14 @@ async function orTaken<T>(change: () => Promise<T>): Promise<T | { taken: Unique
   }
 }
 
-const toInsert = (account: NewAccount) => ({
+const toProfileUpdate = ({ firstName, lastName, userType, username }: Profile) => ({
+  ...(firstName === undefined ? {} : { first_name: firstName }),
+  ...(lastName === undefined ? {} : { last_name: lastName }),
+  ...(userType === undefined ? {} : { user_type: userType }),
+  ...(username && { username: username.display, username_key: username.key }),
+});
+
+export const toInsert = (account: NewAccount) => ({
   id: account.id,
   email: account.email?.display ?? null,
   email_key: account.email?.key ?? null,
@@ -173,16 +221,16 @@ const toInsert = (account: NewAccount) => ({
   is_superuser: 0,
   is_active: 1,
   email_verified: 0,
-  phone_verified: 0,
+  phone_verified: account.phoneVerified ? 1 : 0,
   date_joined: account.dateJoined,
   // Registration hands out tokens: it is the first login.
-  last_login: account.dateJoined,
+  last_login: account.isSignedIn === false ? null : account.dateJoined,
   version: 1,
   auth_version: 1,
   auth_reason: null,
 });
 
-function toUser(row: Selectable<UsersTable>): User {
+export function toUser(row: Selectable<UsersTable>): User {
   return {
     id: row.id,
     legacyId: row.legacy_id,

@@ -3,13 +3,17 @@ import type { Dialect } from './database.js';
 import { accounts } from './migrations/0001-accounts.js';
 import { embeddedState } from './migrations/0002-embedded-state.js';
 import { oauthClients } from './migrations/0003-oauth-clients.js';
+import { securityEvents } from './migrations/0004-security-events.js';
+import { roles } from './migrations/0005-roles.js';
 import type { Schema } from './schema.js';
 
 /** In order, for ever: a migration that has been released is never edited, only followed by another. */
-const migrations = (dialect: Dialect): Record<string, Migration> => ({
+export const migrations = (dialect: Dialect): Record<string, Migration> => ({
   '0001-accounts': accounts(dialect),
   '0002-embedded-state': embeddedState(dialect),
   '0003-oauth-clients': oauthClients,
+  '0004-security-events': securityEvents(dialect),
+  '0005-roles': roles(dialect),
 });
 
 /**

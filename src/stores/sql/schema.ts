@@ -8,7 +8,11 @@ export interface Schema {
   users: UsersTable;
   roles: RolesTable;
   events: EventsTable;
+  event_counts: EventCountsTable;
+  webhook_deliveries: WebhookDeliveriesTable;
+  jobs: JobsTable;
   clients: ClientsTable;
+  guards: GuardsTable;
 }
 
 export interface UsersTable {
@@ -51,11 +55,41 @@ export interface EventsTable {
   id: Generated<number>;
   at: number;
   type: string;
+  /** A UUID: the identity of the event, older than its row. */
+  uid: Generated<string | null>;
   user_id: string | null;
+  /** Of staff who did it to somebody. */
+  actor_id: string | null;
   session_id: string | null;
   reason: string | null;
+  /** Like the user agent in the clear, or as `src/audit/field-cipher.ts` writes it. */
   ip: string | null;
+  /** By what events from one address are found: it, or its keyed hash. */
+  ip_key: string | null;
   user_agent: string | null;
+  /** A JSON object, see `EventDetail`. */
+  detail: string | null;
+}
+
+export interface EventCountsTable {
+  /** When the quarter of an hour began. */
+  at: number;
+  type: string;
+  count: number;
+}
+
+export interface WebhookDeliveriesTable {
+  id: string;
+  body: string;
+  created_at: number;
+  next_at: number;
+  tries: Generated<number>;
+}
+
+export interface JobsTable {
+  name: string;
+  leased_until: Generated<number>;
+  progress: string | null;
 }
 
 export interface ClientsTable {
@@ -63,4 +97,8 @@ export interface ClientsTable {
   name: string;
   secret_hash: string;
   created_at: number;
+}
+
+export interface GuardsTable {
+  name: string;
 }

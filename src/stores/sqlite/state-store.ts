@@ -1,14 +1,19 @@
 import type { Clock } from '../../lib/clock.js';
-import type { StateStore } from '../../tokens/state-store.js';
 import { createKeys } from '../keys.js';
 import { run } from '../sql/errors.js';
 import type { SqliteHandle } from '../sql/sqlite.js';
+import type { Stores } from '../stores.js';
 import { createStateTable, type Rows, type StateTable } from './rows.js';
+import { answerChallenge, openChallenge } from './transitions/challenge.js';
 import { checkToken, endAllSessions } from './transitions/check-token.js';
+import { countSend, uncountSend } from './transitions/count-send.js';
+import { countTry, endRow, uncountTry } from './transitions/count-try.js';
 import { endSession, forgetSessions, listSessions } from './transitions/end-session.js';
 import { hitLimits } from './transitions/hit-limits.js';
 import { openSession } from './transitions/open-session.js';
 import { rotate } from './transitions/rotate.js';
+import { countVerified, readSpend } from './transitions/spend.js';
+import { findTicket, openTicket, takeTicket } from './transitions/ticket.js';
 import { cacheUser, fenceUser, publishUser } from './transitions/user-snapshot.js';
 
 export interface SqliteStateStoreOptions {
@@ -18,7 +23,7 @@ export interface SqliteStateStoreOptions {
 }
 
 /** The embedded adapter: every method is one immediate transaction, so several processes may share the file. */
-export function createSqliteStateStore({ sqlite, now = Date.now }: SqliteStateStoreOptions): StateStore {
+export function createSqliteStateStore({ sqlite, now = Date.now }: SqliteStateStoreOptions): Stores {
   const keys = createKeys('');
   let table: StateTable | undefined;
 
@@ -51,6 +56,27 @@ export function createSqliteStateStore({ sqlite, now = Date.now }: SqliteStateSt
     publishUser: (input) => transact(input.now, (rows) => publishUser(rows, keys, input)),
     cacheUser: (input) => transact(input.now, (rows) => cacheUser(rows, keys, input)),
     hitLimits: (input) => transact(input.now, (rows) => hitLimits(rows, keys, input)),
+
+    logins: {
+      countTry: (input) => transact(input.now, (rows) => countTry(rows, keys, input)),
+      uncountTry: (counted) => transact(counted.now, (rows) => uncountTry(rows, keys, counted)),
+      endRow: (input) => transact(input.now, (rows) => endRow(rows, keys, input)),
+    },
+
+    otp: {
+      countSend: (input) => transact(input.now, (rows) => countSend(rows, keys, input)),
+      uncountSend: (input) => transact(input.now, (rows) => uncountSend(rows, keys, input)),
+      openChallenge: (input) => transact(input.now, (rows) => openChallenge(rows, keys, input)),
+      answerChallenge: (input) => transact(input.now, (rows) => answerChallenge(rows, keys, input)),
+      countVerified: (input) => transact(input.now, (rows) => countVerified(rows, keys, input)),
+      readSpend: (input) => transact(input.now, (rows) => readSpend(rows, keys, input.countries)),
+    },
+
+    tickets: {
+      open: (input) => transact(input.now, (rows) => openTicket(rows, keys, input)),
+      find: (input) => transact(input.now, (rows) => findTicket(rows, keys, input.hash)),
+      take: (input) => transact(input.now, (rows) => takeTicket(rows, keys, input.hash)),
+    },
 
     ping: () => transact(now(), () => undefined),
     close: async () => undefined,

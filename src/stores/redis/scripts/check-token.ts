@@ -1,4 +1,4 @@
-import { shared } from './shared.js';
+import { lua, USER_FIELD_ARGUMENTS } from './shared.js';
 
 /**
  * The question of every authenticated request, in one trip: do the session, its epoch, the blacklist and the
@@ -7,7 +7,9 @@ import { shared } from './shared.js';
  *
  * `check` also guards logout-all, which must not spend a second trip on asking.
  */
-export const check = `${shared}
+export const check = `${lua.lastUsedGrain}${lua.raceWindow}${lua.requireWritable}${lua.unknownSession}${lua.epochReason}
+${lua.fenced}${lua.count}${lua.pack}
+-- Gives the verdict and, where the token is good, what was read of the user: the snapshot from the eighth on.
 local function check(session, user, blacklisted, index, argv)
   local now, jti, kind = tonumber(argv[1]), argv[2], argv[3]
   local iat, max, window = tonumber(argv[4]), tonumber(argv[5]), tonumber(argv[6])
@@ -18,7 +20,7 @@ local function check(session, user, blacklisted, index, argv)
   if not s[2] then return unknown_session(user) end
   if redis.call('EXISTS', blacklisted) == 1 then return {'revoked'} end
 
-  local u = redis.call('HMGET', user, 'e', 'w', 'g', 'f', 'd', 'rc', 'rt', unpack(USER_FIELDS))
+  local u = redis.call('HMGET', user, 'e', 'w', 'g', 'f', 'd', 'rc', 'rt', ${USER_FIELD_ARGUMENTS})
   if not u[1] then return {'gone'} end
   if u[5] then return {'ended', 'account_deleted'} end
   if u[1] ~= s[2] then return {'ended', epoch_reason(s[2], u[1], u[2])} end
@@ -33,8 +35,7 @@ local function check(session, user, blacklisted, index, argv)
   if max then
     local allowed
     allowed, counted, ends = count(user, u[6], u[7], max, window, now)
-    if not allowed then return {'limited', counted, string.format('%.0f', ends)} end
-    ends = string.format('%.0f', ends)
+    if not allowed then return {'limited', counted, ends} end
   end
 
   -- An access token shares the first twelve digits of its jti with the refresh token it was issued with.
@@ -48,26 +49,28 @@ local function check(session, user, blacklisted, index, argv)
     return {'stale', counted, ends, u[3], s[3]}
   end
   if auth > tonumber(s[3]) then return {'ended', reason ~= '' and reason or 'unknown'} end
-  return append_fields({'ok', counted, ends}, u, 8)
+  return {'ok', counted, ends}, u
 end
 `;
 
 export const checkToken = `${check}
-return pack(check(KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV))
+local verdict, u = check(KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV)
+return pack(verdict, u, 8)
 `;
 
 /**
  * Logout everywhere. With a caller's token (its ARGV start at 3) only when that is good; sessions are never
- * walked: all of an older epoch are dead from here on.
+ * walked: all of an older epoch are dead from here on. No device is known any more.
  */
-export const endAllSessions = `${check}
-local user, reason = KEYS[1], ARGV[2]
-if KEYS[2] then
+export const endAllSessions = `${check}${lua.raiseEpoch}
+local user, devices, reason = KEYS[1], KEYS[2], ARGV[2]
+if KEYS[3] then
   local argv = {}
   for n = 3, #ARGV do argv[n - 2] = ARGV[n] end
-  local verdict = check(KEYS[2], user, KEYS[3], KEYS[4], argv)
+  local verdict = check(KEYS[3], user, KEYS[4], KEYS[5], argv)
   if verdict[1] ~= 'ok' then return pack(verdict) end
 end
 raise_epoch(user, reason)
+redis.call('DEL', devices)
 return 'done'
 `;

@@ -31,10 +31,13 @@ end
 return reply
 `;
 
-/** Deletes a user's sessions. Only for users whose sessions are dead already: what the index misses expires. */
+/**
+ * Deletes a user's sessions, and the devices. Only for users whose sessions are dead already: what the index misses
+ * expires.
+ */
 export const forgetSessions = /* lua */ `
-local index, session_prefix = KEYS[1], ARGV[1]
+local index, devices, session_prefix = KEYS[1], KEYS[2], ARGV[1]
 for _, sid in ipairs(redis.call('ZRANGE', index, 0, -1)) do redis.call('DEL', session_prefix .. sid) end
-redis.call('DEL', index)
+redis.call('DEL', index, devices)
 return 1
 `;

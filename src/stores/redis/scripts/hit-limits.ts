@@ -19,3 +19,12 @@ for n = 1, #KEYS do
 end
 return {1, tightest[1], tightest[2] + 1, tightest[3]}
 `;
+
+/** Takes a hit back. A window with none has not begun. */
+export const unhitLimits = /* lua */ `
+for _, key in ipairs(KEYS) do
+  local current = tonumber(redis.call('GET', key)) or 0
+  if current > 1 then redis.call('DECR', key) else redis.call('DEL', key) end
+end
+return 1
+`;

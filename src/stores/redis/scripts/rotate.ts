@@ -1,4 +1,4 @@
-import { shared } from './shared.js';
+import { lua, USER_FIELD_ARGUMENTS } from './shared.js';
 
 /**
  * The one place where a refresh token becomes its successor.
@@ -13,7 +13,8 @@ import { shared } from './shared.js';
  * A stale snapshot rotates nothing; the caller asks SQL and comes back with what it said, and with the
  * generation of this answer: if the account changed since, and no snapshot says how, that is refused too.
  */
-export const rotate = `${shared}
+export const rotate = `${lua.raceWindow}${lua.userFields}${lua.requireWritable}${lua.unknownSession}${lua.epochReason}
+${lua.fenced}${lua.count}${lua.keep}${lua.finish}${lua.writeUser}${lua.pack}
 local function rotate()
   local session, user, blacklisted, index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
   local now, sid, jti, iat = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -26,7 +27,7 @@ local function rotate()
   if not s[2] then return unknown_session(user) end
   if redis.call('EXISTS', blacklisted) == 1 then return {'revoked'} end
 
-  local u = redis.call('HMGET', user, 'e', 'w', 'g', 'f', 'd', unpack(USER_FIELDS))
+  local u = redis.call('HMGET', user, 'e', 'w', 'g', 'f', 'd', ${USER_FIELD_ARGUMENTS})
   if not u[1] then return {'gone'} end
   if u[5] then return {'ended', 'account_deleted'} end
   if u[1] ~= s[2] then return {'ended', epoch_reason(s[2], u[1], u[2])} end
@@ -51,12 +52,11 @@ local function rotate()
   if max then
     local allowed
     allowed, counted, ends = count(session, s[12], s[13], max, window, now)
-    ends = string.format('%.0f', ends)
     if not allowed then return {'limited', counted, ends} end
   end
 
   if repeated then
-    return append_fields({'repeated', counted, ends, s[4], s[8], s[9], s[11]}, u, 6)
+    return {'repeated', counted, ends, s[4], s[8], s[9], s[11]}, u
   end
 
   local latest = tonumber(s[10])
@@ -73,7 +73,8 @@ local function rotate()
   redis.call('ZADD', index, next_exp * 1000, sid)
   keep(index, ttl)
   keep(user, ttl)
-  return append_fields({'rotated', counted, ends, next_jti, tostring(next_iat), tostring(next_exp), s[11]}, u, 6)
+  return {'rotated', counted, ends, next_jti, tostring(next_iat), tostring(next_exp), s[11]}, u
 end
-return pack(rotate())
+local verdict, u = rotate()
+return pack(verdict, u, 6)
 `;

@@ -26,7 +26,7 @@ return 1
  * deadline may have gone before; the version is told all the same, or an older snapshot would be believed.
  */
 export const publishUser = `${shared}
-local user, id, reason, deleted = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local user, devices, id, reason, deleted = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local u = redis.call('HMGET', user, 'e', 'f', 'v', 'd')
 if not u[1] then return 0 end
 local open, found = '', false
@@ -36,9 +36,13 @@ end
 if found then
   if open == '' then redis.call('HDEL', user, 'f') else redis.call('HSET', user, 'f', open) end
   redis.call('HINCRBY', user, 'g', 1)
-  if reason ~= '' then raise_epoch(user, reason) end
+  if reason ~= '' then
+    raise_epoch(user, reason)
+    redis.call('DEL', devices)
+  end
 end
 if deleted == '1' then
+  redis.call('DEL', devices)
   redis.call('HDEL', user, unpack(USER_FIELDS))
   redis.call('HSET', user, 'd', 1)
 elseif open ~= '' then

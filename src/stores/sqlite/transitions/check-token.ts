@@ -10,6 +10,7 @@ import {
 } from '../../../tokens/state-store.js';
 import type { Keys } from '../../keys.js';
 import type { Rows } from '../rows.js';
+import { forgetDevices } from './known-devices.js';
 import { count, loadStanding, raiseEpoch, trustedUser, type UserHash } from './shared.js';
 
 export function checkToken(rows: Rows, keys: Keys, token: CheckToken): CheckResult {
@@ -53,5 +54,6 @@ export function endAllSessions(
   }
   const user = rows.load<UserHash>(keys.user(e.userId));
   if (user.value) raiseEpoch(user.value, e.reason);
+  forgetDevices(rows, keys, e.userId);
   return { status: 'done' };
 }

@@ -2,6 +2,7 @@ import type { EndReason } from '../../../accounts/user.js';
 import type { SessionRecord } from '../../../tokens/state-store.js';
 import type { Keys } from '../../keys.js';
 import type { Rows } from '../rows.js';
+import { forgetDevices } from './known-devices.js';
 import { finish, isLive, type SessionHash, type UserHash } from './shared.js';
 
 export interface EndSession {
@@ -30,10 +31,11 @@ export function listSessions(rows: Rows, keys: Keys, userId: string): SessionRec
     .sort((a, b) => b.createdAt - a.createdAt);
 }
 
-/** Deletes a user's sessions. What says why one ended stays, as in Redis: it tells of no device or address. */
+/** Deletes a user's sessions, and the devices. What says why one ended stays, as in Redis: it tells of no device or address. */
 export function forgetSessions(rows: Rows, keys: Keys, userId: string): void {
   for (const { rest: sessionId } of rows.scan<SessionHash>(keys.session(userId, ''))) {
     const session = rows.load<SessionHash>(keys.session(userId, sessionId));
     if (session.value && !('end' in session.value)) session.value = undefined;
   }
+  forgetDevices(rows, keys, userId);
 }

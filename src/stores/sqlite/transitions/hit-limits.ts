@@ -33,3 +33,11 @@ export function hitLimits(
   const { max, left, endsAt } = tightest;
   return { allowed: true, limit: { max, remaining: left - 1, resetMs: endsAt - rows.now } };
 }
+
+/** Takes a hit back. A window with none has not begun. */
+export function unhitLimits(rows: Rows, keys: Keys, slot: string, rules: readonly string[]): void {
+  for (const rule of rules) {
+    const row = rows.load<number>(keys.limit(slot, rule));
+    if (row.value !== undefined) row.value = row.value > 1 ? row.value - 1 : undefined;
+  }
+}

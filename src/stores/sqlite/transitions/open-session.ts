@@ -1,7 +1,8 @@
 import type { OpenSession } from '../../../tokens/state-store.js';
 import type { Keys } from '../../keys.js';
 import type { Rows } from '../rows.js';
-import { isFenced, keep, newUser, type SessionHash, type UserHash, writeUser } from './shared.js';
+import { rememberDevice } from './known-devices.js';
+import { isFenced, isLive, keep, newUser, type SessionHash, type UserHash, writeUser } from './shared.js';
 
 /** As much of a user agent as Redis keeps. */
 const USER_AGENT_LENGTH = 192;
@@ -30,6 +31,10 @@ export function openSession(rows: Rows, keys: Keys, o: OpenSession): { generatio
     ip: o.ip,
     ua: o.userAgent.slice(0, USER_AGENT_LENGTH),
   };
+  if (o.deviceId !== undefined && isLive(session.value, u)) {
+    rows.load(keys.wrongPasswords(o.userId)).value = undefined;
+    rememberDevice(rows, keys, o.userId, o.deviceId);
+  }
   if (o.user && !u.d && !isFenced(u, now)) writeUser(u, o.user);
   return { generation };
 }

@@ -2,6 +2,7 @@ import type { User } from '../../../accounts/user.js';
 import { FENCE_MS, type PublishUser } from '../../../tokens/state-store.js';
 import type { Keys } from '../../keys.js';
 import type { Rows } from '../rows.js';
+import { forgetDevices } from './known-devices.js';
 import { isFenced, keep, newUser, raiseEpoch, type UserHash, writeUser } from './shared.js';
 
 export function fenceUser(
@@ -27,9 +28,13 @@ export function publishUser(rows: Rows, keys: Keys, p: PublishUser): void {
   if (u.f.some(({ id }) => id === p.fenceId)) {
     u.f = u.f.filter(({ id }) => id !== p.fenceId);
     u.g += 1;
-    if (p.endSessions) raiseEpoch(u, p.endSessions);
+    if (p.endSessions) {
+      raiseEpoch(u, p.endSessions);
+      forgetDevices(rows, keys, p.userId);
+    }
   }
   if (!p.user) {
+    forgetDevices(rows, keys, p.userId);
     delete u.user;
     u.d = 1;
   } else if (u.f.length > 0) {

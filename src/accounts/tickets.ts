@@ -1,0 +1,62 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { AuthError } from '../errors.js';
+import type { Clock } from '../lib/clock.js';
+import type { Ticket, TicketStore } from './ticket-store.js';
+
+/** How long a link is good for (s). */
+export const TICKET_LIFETIME = 30 * 60;
+
+/** 256 random bits in base64url. */
+const FORM = /^[\w-]{43}$/;
+
+export interface TicketsNeeds {
+  store: TicketStore;
+  now: Clock;
+}
+
+export type Tickets = ReturnType<typeof createTickets>;
+
+/** Links that do something once: their tokens leave the service in e-mails only. */
+export function createTickets({ store, now }: TicketsNeeds) {
+  /** Gives the token of a new ticket. @throws store_unavailable */
+  async function open(ticket: Ticket): Promise<string> {
+    const token = randomBytes(32).toString('base64url');
+    await keep(token, ticket);
+    return token;
+  }
+
+  const keep = (token: string, ticket: Ticket): Promise<void> =>
+    store.open({ hash: hashOf(token), ticket, lifetimeMs: TICKET_LIFETIME * 1000, now: now() });
+
+  /** What the token is good for, which is not spent by this. @throws ticket_invalid, store_unavailable */
+  async function find<Kind extends Ticket['kind']>(
+    token: string,
+    ...kinds: Kind[]
+  ): Promise<Extract<Ticket, { kind: Kind }>> {
+    const ticket = FORM.test(token) ? await store.find({ hash: hashOf(token), now: now() }) : undefined;
+    if (!ticket || !(kinds as string[]).includes(ticket.kind)) throw new AuthError('ticket_invalid');
+    return ticket as Extract<Ticket, { kind: Kind }>;
+  }
+
+  /**
+   * Spends the ticket and does what it is for. Of several that use it at once, one gets so far. Nobody knows what
+   * became of work that a store broke off: it may be tried again, for it finds out by itself what has been done.
+   * @throws ticket_invalid, store_unavailable, and what `work` throws
+   */
+  async function spend<T>(token: string, work: () => Promise<T>): Promise<T> {
+    const ticket = await store.take({ hash: hashOf(token), now: now() });
+    if (!ticket) throw new AuthError('ticket_invalid');
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof AuthError && error.code === 'store_unavailable') {
+        await keep(token, ticket).catch(() => undefined);
+      }
+      throw error;
+    }
+  }
+
+  return { open, find, spend };
+}
+
+const hashOf = (token: string): string => createHash('sha256').update(token).digest('base64url');

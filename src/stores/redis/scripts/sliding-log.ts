@@ -1,0 +1,22 @@
+import { DAY_MS, HOUR_MS } from '../../../otp/otp-store.js';
+
+/**
+ * Lua of a budget whose window slides: a sorted set of what was counted, by time. It holds as many entries as the
+ * budget has and no more, so that its length is bounded and the oldest says when there is room again.
+ */
+export const slidingLog = /* lua */ `
+local HOUR, DAY = ${HOUR_MS}, ${DAY_MS}
+
+-- How long until fewer than max of the log are younger than the window; 0 when it is so, or without a max.
+local function log_wait(log, max, window, now)
+  local nth = max and redis.call('ZRANGE', log, -max, -max, 'WITHSCORES')[2]
+  return nth and math.max(0, tonumber(nth) + window - now) or 0
+end
+
+-- What falls out has left its window: whoever adds has asked first.
+local function add_to_log(log, id, now, keep, window)
+  redis.call('ZADD', log, now, id)
+  redis.call('ZREMRANGEBYRANK', log, 0, -keep - 1)
+  redis.call('PEXPIRE', log, window)
+end
+`;

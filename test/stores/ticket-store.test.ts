@@ -1,0 +1,88 @@
+import { randomBytes } from 'node:crypto';
+import t, { type Test } from 'tap';
+import type { Ticket } from '../../src/accounts/ticket-store.js';
+import { ADAPTERS, type Adapter, MINUTE } from './state-store-bench.js';
+
+const LIFETIME = 30 * MINUTE;
+
+const TICKETS: Ticket[] = [
+  { kind: 'reset', userId: 'u1', emailKey: 'zoë@example.com', authVersion: 3 },
+  { kind: 'verify', userId: 'u1', emailKey: 'zoë@example.com', authVersion: 1 },
+  {
+    kind: 'email_change',
+    userId: 'u1',
+    email: { display: 'Zoë@Example.com', key: 'zoë@example.com' },
+    authVersion: 2,
+  },
+];
+const [RESET] = TICKETS as [Ticket];
+
+const newHash = () => randomBytes(32).toString('base64url');
+
+for (const adapter of ADAPTERS) t.test(adapter.name, (t) => contract(t, adapter));
+
+/** What every adapter promises. */
+async function contract(t: Test, adapter: Adapter): Promise<void> {
+  const bench = await adapter.setUp(t);
+  const { now } = bench;
+  const { tickets } = bench.store;
+  const elsewhere = bench.other.tickets;
+  const open = async (ticket: Ticket = RESET): Promise<string> => {
+    const hash = newHash();
+    await tickets.open({ hash, ticket, lifetimeMs: LIFETIME, now: now() });
+    return hash;
+  };
+  const find = (hash: string) => tickets.find({ hash, now: now() });
+  const take = (hash: string, store = tickets) => store.take({ hash, now: now() });
+
+  t.test('a ticket is what it was opened as, for other processes too', async (t) => {
+    for (const ticket of TICKETS) {
+      const hash = await open(ticket);
+      t.strictSame(await elsewhere.find({ hash, now: now() }), ticket);
+      t.strictSame(await find(hash), ticket, 'looking at it does not spend it');
+      t.strictSame(await take(hash, elsewhere), ticket);
+      t.equal(await find(hash), undefined);
+      t.equal(await take(hash), undefined, 'it is spent');
+    }
+  });
+
+  t.test('nobody has a ticket that was never opened', async (t) => {
+    t.equal(await find(newHash()), undefined);
+    t.equal(await take(newHash()), undefined);
+  });
+
+  t.test('of several that take it at once one gets it', async (t) => {
+    for (let round = 0; round < 10; round += 1) {
+      const hash = await open();
+      const taken = await Promise.all(
+        Array.from({ length: 10 }, (_, n) => take(hash, n % 2 === 0 ? tickets : elsewhere)),
+      );
+      t.equal(taken.filter((ticket) => ticket !== undefined).length, 1);
+    }
+  });
+
+  t.test('a new ticket leaves the older ones alone', async (t) => {
+    const [first, second] = [await open(), await open()];
+    t.strictSame(await take(second), RESET);
+    t.strictSame(await take(first), RESET);
+  });
+
+  t.test('opening it twice is opening it once, and it can be put back', async (t) => {
+    const hash = await open();
+    await elsewhere.open({ hash, ticket: RESET, lifetimeMs: LIFETIME, now: now() });
+    t.strictSame(await take(hash), RESET);
+    t.equal(await take(hash), undefined);
+    await tickets.open({ hash, ticket: RESET, lifetimeMs: LIFETIME, now: now() });
+    t.strictSame(await take(hash), RESET);
+  });
+
+  t.test('it ends by the clock of the caller', async (t) => {
+    const [looked, taken, last] = [await open(), await open(), await open()];
+    const openedAt = now();
+    t.strictSame(await tickets.find({ hash: last, now: openedAt + LIFETIME - 1 }), RESET);
+    t.equal(await tickets.find({ hash: looked, now: openedAt + LIFETIME }), undefined);
+    t.equal(await tickets.take({ hash: taken, now: openedAt + LIFETIME }), undefined);
+    await bench.advance(LIFETIME);
+    t.equal(await find(last), undefined);
+  });
+}
