@@ -88,7 +88,10 @@ export interface SignedUp {
 let people = 0;
 
 /** Registers somebody new, by default with `PASSWORD`, and gives the tokens. */
-export async function signUp({ send }: TestApp, fields: Record<string, unknown> = {}): Promise<SignedUp> {
+export async function signUp(
+  { send, logs }: TestApp,
+  fields: Record<string, unknown> = {},
+): Promise<SignedUp> {
   people += 1;
   const email = `person${people}.${process.pid}@example.com`;
   const response = await send({
@@ -96,8 +99,10 @@ export async function signUp({ send }: TestApp, fields: Record<string, unknown> 
     url: '/api/auth/register',
     payload: { email, password: PASSWORD, ...fields },
   });
-  if (response.statusCode !== 201)
-    throw new Error(`register answered ${response.statusCode} ${response.body}`);
+  if (response.statusCode !== 201) {
+    const log = logs().slice(-4000);
+    throw new Error(`register answered ${response.statusCode} ${response.body}\n${log}`);
+  }
   return { email, ...response.json() };
 }
 
