@@ -1,4 +1,4 @@
-// What the tests need besides npm packages: Node, redis-server, PostgreSQL.
+// What the tests need besides npm packages: Node, redis-server, PostgreSQL, Chromium and a Django with SimpleJWT.
 import { spawnSync } from 'node:child_process';
 import { accessSync, chmodSync, constants, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
@@ -20,14 +20,38 @@ export function findServers() {
   if (!canInstall()) throw new RunError(howToInstall());
   install();
   const installed = locate();
-  if (!installed) throw new RunError(`apt-get did not bring the servers. ${howToInstall()}`);
+  if (!installed) throw new RunError(`apt-get did not bring everything. ${howToInstall()}`);
   return installed;
 }
 
 function locate() {
   const redis = which('redis-server');
   const postgres = [whichDir('initdb', 'postgres'), ...debianPostgresDirs()].find(Boolean);
-  return redis && postgres && { TEST_REDIS_SERVER: redis, TEST_POSTGRES_BIN: postgres };
+  const chromium = CHROMIUM_NAMES.map(which).find(Boolean);
+  const python = PYTHONS.find(knowsSimpleJwt);
+  if (!redis || !postgres || !chromium || !python) return undefined;
+  return {
+    TEST_REDIS_SERVER: redis,
+    TEST_POSTGRES_BIN: postgres,
+    TEST_CHROMIUM: chromium,
+    TEST_DJANGO_PYTHON: python,
+  };
+}
+
+const CHROMIUM_NAMES = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
+
+/** Debian's packages are for Debian's Python, which need not be the first on PATH. */
+const PYTHONS = ['python3', '/usr/bin/python3'];
+
+/** The modules are looked for without being loaded: Django wants its settings first. */
+const FIND_MODULES = `
+import importlib.util, sys
+names = ["django", "rest_framework_simplejwt", "bcrypt", "argon2"]
+sys.exit(0 if all(importlib.util.find_spec(name) for name in names) else 1)
+`;
+
+function knowsSimpleJwt(python) {
+  return spawnSync(python, ['-c', FIND_MODULES], { stdio: 'ignore' }).status === 0;
 }
 
 const path = () => (process.env.PATH ?? '').split(delimiter).filter(Boolean);
@@ -61,7 +85,14 @@ function isExecutable(file) {
   }
 }
 
-const APT_PACKAGES = ['redis-server', 'postgresql'];
+const APT_PACKAGES = [
+  'redis-server',
+  'postgresql',
+  'chromium',
+  'python3-djangorestframework-simplejwt',
+  'python3-bcrypt',
+  'python3-argon2',
+];
 
 const canInstall = () => process.getuid?.() === 0 && Boolean(which('apt-get'));
 
@@ -69,13 +100,15 @@ function howToInstall() {
   const command = which('apt-get')
     ? `sudo apt-get update && sudo apt-get install -y --no-install-recommends ${APT_PACKAGES.join(' ')}`
     : which('brew')
-      ? 'brew install redis postgresql@17 && export PATH="$(brew --prefix postgresql@17)/bin:$PATH"'
-      : "install redis-server and PostgreSQL's initdb and postgres, and put them on PATH";
-  return `The tests start their own redis-server and PostgreSQL, and one of them is missing; run: ${command}`;
+      ? 'brew install redis postgresql@17 chromium && export PATH="$(brew --prefix postgresql@17)/bin:$PATH" && ' +
+        'python3 -m pip install djangorestframework-simplejwt bcrypt argon2-cffi'
+      : "install redis-server, PostgreSQL's initdb and postgres, and Chromium, and put them on PATH; " +
+        'djangorestframework-simplejwt, bcrypt and argon2-cffi for Python';
+  return `The tests start their own Redis, PostgreSQL, Django and Chromium, and one of them is missing; run: ${command}`;
 }
 
 function install() {
-  console.log(`Installing ${APT_PACKAGES.join(' and ')} with apt-get`);
+  console.log(`Installing ${APT_PACKAGES.join(', ')} with apt-get`);
   withoutServiceStart(() => {
     aptGet('update', '-qq');
     aptGet('install', '-y', '-qq', '--no-install-recommends', ...APT_PACKAGES);
