@@ -327,6 +327,7 @@ t.test('a flood of failures of nobody is sampled: it holds up nothing and pushes
   fail(20, 'known');
   const storing = recorder.store({ type: 'role_changed', userId: 'u2' });
   await storing;
+  await settle();
   t.ok(recorder.waiting() < 4200);
   setAway(false);
   await recorder.flush();
