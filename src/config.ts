@@ -8,6 +8,7 @@ import type { SmsSettings } from './delivery/create-sms-provider.js';
 import { readSender } from './delivery/email.js';
 import { readSmtpUrl } from './delivery/smtp-url.js';
 import { deepFreeze } from './lib/deep-freeze.js';
+import { LOG_FORMATS, type LogFormat } from './lib/log-lines.js';
 import { isLoopback, type Network, readAddress, readNetwork } from './lib/network.js';
 import { isPhoneRegion, readPhoneNumber } from './otp/phone-number.js';
 import type { TrustProxy } from './security/client-address.js';
@@ -74,6 +75,7 @@ export interface Config {
   readonly userTypes: readonly string[];
   readonly passwordBlocklist: boolean;
   readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
   /** Days that security events are kept; `undefined`: for ever. */
   readonly eventRetentionDays: number | undefined;
   /** base64 of 32 bytes each: the first encrypts personal fields of events, all of them decrypt. */
@@ -224,6 +226,7 @@ export function loadConfig(env: Env = process.env): Config {
     userTypes: read.list('USER_TYPES', ['individual', 'business']),
     passwordBlocklist: read.flag('PASSWORD_BLOCKLIST', true),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
+    logFormat: read.oneOf('LOG_FORMAT', LOG_FORMATS, 'json'),
     eventRetentionDays: read.count('EVENT_RETENTION_DAYS', 365, 36_500),
     dataKeys: read.dataKeys('DATA_ENCRYPTION_KEY'),
     alertWebhook: readAlertWebhook(read),
