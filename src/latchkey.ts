@@ -46,6 +46,7 @@ import { refresh } from '../routes/auth/refresh.js';
 import { register } from '../routes/auth/register.js';
 import { verify } from '../routes/auth/verify.js';
 import { bothSpellings } from '../routes/both-spellings.js';
+import { oldSystems } from '../routes/compat/old-systems.js';
 import { tokens as oauthTokens } from '../routes/oauth/tokens.js';
 import { docs as docsRoutes, startPage } from '../routes/system/docs.js';
 import { health } from '../routes/system/health.js';
@@ -201,4 +202,9 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     },
     { prefix: '/oauth' },
   );
+
+  if (config.compat.routes) {
+    const { rotation } = config.compat;
+    await app.register(oldSystems, { defaultLocale: config.defaultLocale, rotation, spelling: routes });
+  }
 };
