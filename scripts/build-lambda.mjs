@@ -1,5 +1,5 @@
-// npm run build:lambda [-- --arch x64] [--out DIR]: the service as one ECMAScript module for AWS Lambda, with the native
-// modules that it loads beside it. What is in the folder is all that is deployed.
+// npm run build:lambda [-- --arch x64] [--out DIR]: the service as one ECMAScript module for AWS Lambda, with what it loads
+// later beside it. What is in the folder is all that is deployed.
 import { readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -68,6 +68,8 @@ const { metafile } = await build({
   bundle: true,
   platform: 'node',
   format: 'esm',
+  // What few requests need is read when one does: messages by AWS, the list of common passwords.
+  splitting: true,
   target: 'node22',
   // Plugins are known by name, and stack traces are for people.
   minifySyntax: true,
@@ -81,6 +83,7 @@ const { metafile } = await build({
   external: ['pg-native'],
   loader: { '.node': 'copy' },
   assetNames: '[name]',
+  chunkNames: 'later/[name]-[hash]',
   plugins: [leaveOut, nativeModules],
   metafile: true,
   logLevel: 'warning',
@@ -89,4 +92,7 @@ const { metafile } = await build({
 for (const [file, { bytes }] of Object.entries(metafile.outputs)) {
   process.stdout.write(`${file}  ${Math.ceil(bytes / 1024)} KiB\n`);
 }
-if (process.env.DEBUG_META) { const fs = await import('node:fs'); fs.writeFileSync(process.env.DEBUG_META, JSON.stringify(metafile)); }
+if (process.env.DEBUG_META) {
+  const fs = await import('node:fs');
+  fs.writeFileSync(process.env.DEBUG_META, JSON.stringify(metafile));
+}

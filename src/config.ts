@@ -253,7 +253,11 @@ export function loadConfig(env: Env = process.env): Config {
   const givenKey = read.alias('JWT_SIGNING_KEY', 'JWT_SECRET_KEY');
   if (lambda && jwt.keySet && 'path' in jwt.keySet)
     read.fault('JWT_KEYSET must be the set itself on Lambda: a file of the package never changes');
-  const circumstances = { strict: production || lambda, shared: redisUrl !== undefined, hasSet: jwt.keySet !== undefined };
+  const circumstances = {
+    strict: production || lambda,
+    shared: redisUrl !== undefined,
+    hasSet: jwt.keySet !== undefined,
+  };
   const warnings = [
     ...judgeKey(givenKey, jwt.algorithm, circumstances, read.fault),
     ...judgeOtp(config.otp, production, read.fault),

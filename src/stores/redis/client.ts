@@ -148,7 +148,8 @@ export function connectRedis({
 }
 
 /** As ioredis words it. */
-const isTimeout = (error: unknown): boolean => error instanceof Error && error.message === 'Command timed out';
+const isTimeout = (error: unknown): boolean =>
+  error instanceof Error && error.message === 'Command timed out';
 
 /** One node or a cluster. `streams` are what commands are written to; a node without has yet to connect. */
 export interface Connection {
