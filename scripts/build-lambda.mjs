@@ -1,4 +1,4 @@
-// npm run build:lambda [-- --arch x64] [--out DIR]: the service as one ECMAScript module for AWS Lambda, with what it loads
+// npm run build:lambda [-- --arch x64 | --local] [--out DIR]: the service as one ECMAScript module for AWS Lambda, with what it loads
 // later beside it. What is in the folder is all that is deployed.
 import { readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -9,8 +9,15 @@ import { build } from 'esbuild';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 const { values } = parseArgs({
-  options: { arch: { type: 'string', default: 'arm64' }, out: { type: 'string', default: 'build/lambda' } },
+  options: {
+    arch: { type: 'string', default: 'arm64' },
+    // For this machine.
+    local: { type: 'boolean', default: false },
+    out: { type: 'string', default: 'build/lambda' },
+  },
 });
+const platform = values.local ? process.platform : 'linux';
+const arch = values.local ? process.arch : values.arch;
 const outdir = join(root, values.out);
 
 /** What is never reached on Lambda: src/config.ts refuses the embedded stores there, src/latchkey.ts serves no docs. */
@@ -29,7 +36,7 @@ const NATIVE = {
   },
 };
 
-if (!Object.hasOwn(NATIVE['argon2/argon2.cjs'].prebuilds, values.arch)) {
+if (!Object.hasOwn(NATIVE['argon2/argon2.cjs'].prebuilds, arch)) {
   process.stderr.write('--arch must be arm64 or x64\n');
   process.exit(2);
 }
@@ -53,7 +60,7 @@ const nativeModules = {
       const { call, prebuilds } = NATIVE[`${basename(dirname(path))}/${basename(path)}`];
       const text = readFileSync(path, 'utf8');
       if (!text.includes(call)) throw new Error(`${path} no longer loads its native module by ${call}`);
-      const file = `./prebuilds/linux-${values.arch}/${prebuilds[values.arch]}`;
+      const file = `./prebuilds/${platform}-${arch}/${prebuilds[arch]}`;
       return { contents: text.replace(call, `require('${file}')`), loader: 'js' };
     });
   },
