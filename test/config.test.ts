@@ -41,6 +41,7 @@ t.test('defaults are those of the contract', async (t) => {
   t.equal(publicUrl.href, 'http://localhost:8000/');
   t.strictSame(config, {
     production: false,
+    lambda: false,
     host: '127.0.0.1',
     port: 8000,
     databaseUrl: undefined,
