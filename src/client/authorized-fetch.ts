@@ -30,7 +30,7 @@ export function createAuthorizedFetch({ keeper, fetch, base, origins }: Authoriz
 
     const session = await keeper.current();
     const response = await send(session);
-    if (!session || response.status !== 401 || !wantsAnother(response, session)) return response;
+    if (!session || !refuses(response, session)) return response;
 
     const renewed = await keeper.renew(session.access);
     // Somebody else has signed in meanwhile: the request was not theirs.
@@ -47,10 +47,11 @@ export function createAuthorizedFetch({ keeper, fetch, base, origins }: Authoriz
     return again;
   };
 
-  function wantsAnother({ headers }: Response, session: StoredSession): boolean {
-    // Latchkey says what it thinks of the token; a wrong password is 401 too.
-    const status = headers.get('x-auth-status');
-    return status ? status !== 'authenticated' : session.access !== hopeless;
+  /** Is it the token that is refused? A wrong password is 401 too, and an old route says 403 to a revoked token. */
+  function refuses({ status, headers }: Response, session: StoredSession): boolean {
+    const verdict = headers.get('x-auth-status');
+    if (verdict !== null) return /^(expired|revoked|invalid)$/.test(verdict);
+    return status === 401 && session.access !== hopeless;
   }
 }
 
