@@ -29,6 +29,7 @@ import refreshCookie from '../plugins/refresh-cookie.js';
 import requestContext from '../plugins/request-context.js';
 import requestLog from '../plugins/request-log.js';
 import schemas from '../plugins/schemas.js';
+import scripts from '../plugins/scripts.js';
 import securityHeaders from '../plugins/security-headers.js';
 import sessions from '../plugins/sessions.js';
 import stateStore from '../plugins/state-store.js';
@@ -50,6 +51,7 @@ import { verify } from '../routes/auth/verify.js';
 import { bothSpellings } from '../routes/both-spellings.js';
 import { simpleJwt, tokenRevocation } from '../routes/compat/simple-jwt.js';
 import { tokens as oauthTokens } from '../routes/oauth/tokens.js';
+import { scripts as scriptRoutes } from '../routes/static/scripts.js';
 import { docs as docsRoutes, startPage } from '../routes/system/docs.js';
 import { health } from '../routes/system/health.js';
 import { jwks } from '../routes/system/jwks.js';
@@ -207,6 +209,8 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   );
 
   if (!config.compat.routes) return;
+  await app.register(scripts);
+  await app.register(routes(scriptRoutes), { names: ['jwt-client.js', 'jwt-auth.js'] });
   // The systems that Latchkey takes over from: the same services, each scope in the words of its system.
   await app.register(async (compat) => {
     await compat.register(formBody);
