@@ -16,10 +16,12 @@ import { createCredentialStore } from '../src/stores/sql/credential-store.js';
 import { type Database, openDatabase } from '../src/stores/sql/database.js';
 import { createEventStore } from '../src/stores/sql/event-store.js';
 import { createEventWriter } from '../src/stores/sql/event-writer.js';
+import { createLegacyTokenStore } from '../src/stores/sql/legacy-token-store.js';
 import { createOauthClientStore } from '../src/stores/sql/oauth-client-store.js';
 import { createRoleStore } from '../src/stores/sql/role-store.js';
 import { createUserAdminStore } from '../src/stores/sql/user-admin-store.js';
 import { createWebhookStore } from '../src/stores/sql/webhook-store.js';
+import type { LegacyTokenStore } from '../src/tokens/legacy-store.js';
 import { countingChanges, countingEvents, timed } from './counted-stores.js';
 
 declare module 'fastify' {
@@ -33,6 +35,7 @@ declare module 'fastify' {
       roles: RoleDefinitions;
       userAdmin: UserAdminStore;
       clients: OauthClientStore;
+      legacyTokens: LegacyTokenStore;
     };
   }
 }
@@ -79,6 +82,7 @@ export default fp<DatabaseOptions>(
       roles: timed(createRoleStore(db, write), meter),
       userAdmin: timed(createUserAdminStore(db, write), meter),
       clients: timed(createOauthClientStore(db), meter),
+      legacyTokens: timed(createLegacyTokenStore(db), meter),
     });
   },
   { name: 'database', dependencies: ['metrics'] },
