@@ -35,6 +35,7 @@ export async function clean({ cleaner, postAlerts, json, show, now }: CleanNeeds
       events_deleted: report?.events ?? 0,
       counts_deleted: report?.counts ?? 0,
       webhooks_deleted: report?.webhooks ?? 0,
+      tokens_deleted: report?.tokens ?? 0,
       state_deleted: report?.state ?? 0,
       events_encrypted: report?.resealed ?? 0,
       events_unreadable: report?.unreadable ?? 0,
@@ -50,5 +51,5 @@ export async function clean({ cleaner, postAlerts, json, show, now }: CleanNeeds
   ].join('\n');
 }
 
-const describe = ({ events, counts, state, resealed }: CleaningReport): string =>
-  `deleted ${events} events, ${counts} counts and ${state} rows of state, encrypted ${resealed} events`;
+const describe = ({ events, counts, tokens, state, resealed }: CleaningReport): string =>
+  `deleted ${events} events, ${counts} counts, ${tokens} revocations and ${state} rows of state, encrypted ${resealed} events`;

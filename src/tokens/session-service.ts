@@ -199,7 +199,8 @@ export function createSessionService(needs: SessionServiceNeeds) {
   ): Promise<Found> {
     const found = await question();
     if (found.status !== 'gone' || !isLegacy(claims)) return found;
-    return (await legacy?.adopt(claims, client)) ? question() : found;
+    await legacy?.adopt(claims, client);
+    return question();
   }
 
   /**

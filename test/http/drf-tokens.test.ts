@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { hashDrfKey } from '../../src/accounts/drf-tokens.js';
+import type { User } from '../../src/accounts/user.js';
 import { insertDrfTokens } from '../../src/stores/sql/drf-token-store.js';
 import { bearer, PASSWORD, type SignedUp, STORES, signUp, type TestApp, testApp } from '../support/app.js';
 import { mailboxes } from './mailbox.js';
@@ -62,16 +63,18 @@ for (const stores of STORES) {
     await t.test('are handed out by password, beside a pair', async (t) => {
       const ben = await signUp(app);
       const imported = await importKey(ben);
+      const owner = (await app.app.database.accounts.findById(ben.user.id)) as User;
       const keys: string[] = [];
-      for (let n = 0; n < 22; n++) {
+      for (let n = 0; n < 21; n++) {
+        keys.push((await app.app.drfTokens?.issue(owner)) as string);
         app.advance(1000);
-        const answer = await obtain(ben.email);
-        t.equal(answer.headers.deprecation, '@1795219200');
-        const { token, access, refresh } = answer.json();
-        t.match(token, /^[0-9a-f]{40}$/);
-        t.ok(access && refresh);
-        keys.push(token);
       }
+      const answer = await obtain(ben.email);
+      t.equal(answer.headers.deprecation, '@1795219200');
+      const { token, access, refresh } = answer.json();
+      t.match(token, /^[0-9a-f]{40}$/);
+      t.ok(access && refresh);
+      keys.push(token);
       t.equal(new Set(keys).size, 22, 'none is shown twice');
       const taken = await Promise.all([imported, ...keys].map(isTaken));
       t.strictSame(
