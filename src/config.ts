@@ -410,7 +410,9 @@ function readLegacyTokens(
     ? judgeSecret('LEGACY_JWT_KEY', text, MIN_KEY_BYTES, strict, read.fault)
     : [];
   if (until === undefined)
-    legacyWarnings.push('LEGACY_JWT_UNTIL is not set: tokens of the old system are taken until it is.');
+    legacyWarnings.push(
+      'LEGACY_JWT_UNTIL is not set: tokens of the old system are taken for as long as it signs any.',
+    );
   return { legacyTokens: key && { key, until }, legacyWarnings };
 }
 
