@@ -337,6 +337,8 @@ export function createSessionService(needs: SessionServiceNeeds) {
     const time = now();
     // Started in one turn, so one trip: both are of the user's slot.
     const [limit, { user }] = await Promise.all([countRenewal(claims, time), check(claims, undefined)]);
+    // From here on it stands and falls with its session, like one of ours: a store that forgot it takes it no more.
+    if (isLegacy(claims)) await legacy?.spend(claims);
     events.count('token_refreshed');
     const issue: Issue = { user, sessionId, jti, issuedAt, expiresAt };
     return { pair: { ...(await signPair(issue, toSeconds(time))), refresh: token }, limit };
