@@ -17,6 +17,7 @@ import { type Database, openDatabase } from '../src/stores/sql/database.js';
 import { createEventStore } from '../src/stores/sql/event-store.js';
 import { createEventWriter } from '../src/stores/sql/event-writer.js';
 import { createOauthClientStore } from '../src/stores/sql/oauth-client-store.js';
+import { createPasswordCostStore, type PasswordCostStore } from '../src/stores/sql/password-cost-store.js';
 import { createRoleStore } from '../src/stores/sql/role-store.js';
 import { createUserAdminStore } from '../src/stores/sql/user-admin-store.js';
 import { createWebhookStore } from '../src/stores/sql/webhook-store.js';
@@ -33,6 +34,7 @@ declare module 'fastify' {
       roles: RoleDefinitions;
       userAdmin: UserAdminStore;
       clients: OauthClientStore;
+      passwordCosts: PasswordCostStore;
     };
   }
 }
@@ -79,6 +81,7 @@ export default fp<DatabaseOptions>(
       roles: timed(createRoleStore(db, write), meter),
       userAdmin: timed(createUserAdminStore(db, write), meter),
       clients: timed(createOauthClientStore(db), meter),
+      passwordCosts: timed(createPasswordCostStore(db), meter),
     });
   },
   { name: 'database', dependencies: ['metrics'] },

@@ -13,6 +13,7 @@ export interface Schema {
   jobs: JobsTable;
   clients: ClientsTable;
   guards: GuardsTable;
+  password_costs: PasswordCostsTable;
 }
 
 export interface UsersTable {
@@ -101,4 +102,9 @@ export interface ClientsTable {
 
 export interface GuardsTable {
   name: string;
+}
+
+export interface PasswordCostsTable {
+  family: string;
+  units: number;
 }
