@@ -16,11 +16,13 @@ import { createCredentialStore } from '../src/stores/sql/credential-store.js';
 import { type Database, openDatabase } from '../src/stores/sql/database.js';
 import { createEventStore } from '../src/stores/sql/event-store.js';
 import { createEventWriter } from '../src/stores/sql/event-writer.js';
+import { createLegacyTokenStore } from '../src/stores/sql/legacy-token-store.js';
 import { createOauthClientStore } from '../src/stores/sql/oauth-client-store.js';
 import { createPasswordCostStore, type PasswordCostStore } from '../src/stores/sql/password-cost-store.js';
 import { createRoleStore } from '../src/stores/sql/role-store.js';
 import { createUserAdminStore } from '../src/stores/sql/user-admin-store.js';
 import { createWebhookStore } from '../src/stores/sql/webhook-store.js';
+import type { LegacyTokenStore } from '../src/tokens/legacy-store.js';
 import { countingChanges, countingEvents, timed } from './counted-stores.js';
 
 declare module 'fastify' {
@@ -35,6 +37,7 @@ declare module 'fastify' {
       userAdmin: UserAdminStore;
       clients: OauthClientStore;
       passwordCosts: PasswordCostStore;
+      legacyTokens: LegacyTokenStore;
     };
   }
 }
@@ -82,6 +85,7 @@ export default fp<DatabaseOptions>(
       userAdmin: timed(createUserAdminStore(db, write), meter),
       clients: timed(createOauthClientStore(db), meter),
       passwordCosts: timed(createPasswordCostStore(db), meter),
+      legacyTokens: timed(createLegacyTokenStore(db), meter),
     });
   },
   { name: 'database', dependencies: ['metrics'] },

@@ -101,7 +101,12 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     redisCluster: config.redisCluster,
     redisPrefix: config.redisPrefix,
   });
-  await app.register(jwt, { key: token.signingKey, algorithm: token.algorithm, keySet: token.keySet });
+  await app.register(jwt, {
+    key: token.signingKey,
+    algorithm: token.algorithm,
+    keySet: token.keySet,
+    legacyKey: config.legacyTokens?.key,
+  });
   await app.register(sessions, {
     rules: {
       issuer: token.issuer,
@@ -117,9 +122,11 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
       userLimit: limits.user,
     },
     customClaims,
+    legacyTokens: config.legacyTokens,
+    drfTokens: config.drfTokens,
     now,
   });
-  await app.register(blacklist, { leeway: token.leeway });
+  await app.register(blacklist);
   await app.register(cookieJar, { publicUrl });
   await app.register(deviceCookie);
   await app.register(email, {

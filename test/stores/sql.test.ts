@@ -26,6 +26,7 @@ const MIGRATIONS = [
   '0003-oauth-clients',
   '0004-security-events',
   '0005-roles',
+  '0006-legacy-tokens',
 ];
 const unavailable = { name: 'AuthError', code: 'store_unavailable', retryAfter: 1 };
 

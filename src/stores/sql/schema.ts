@@ -14,6 +14,8 @@ export interface Schema {
   clients: ClientsTable;
   guards: GuardsTable;
   password_costs: PasswordCostsTable;
+  revoked_tokens: RevokedTokensTable;
+  drf_tokens: DrfTokensTable;
 }
 
 export interface UsersTable {
@@ -107,4 +109,21 @@ export interface GuardsTable {
 export interface PasswordCostsTable {
   family: string;
   units: number;
+}
+
+export interface RevokedTokensTable {
+  legacy_id: number;
+  jti: string;
+  /** The token's own. */
+  expires_at: number;
+}
+
+export interface DrfTokensTable {
+  /** SHA-256, in hex. */
+  key_hash: string;
+  legacy_id: number;
+  /** That of the account when the key was handed out. */
+  auth_version: number;
+  is_imported: number;
+  created_at: number;
 }

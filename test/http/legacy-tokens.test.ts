@@ -1,0 +1,188 @@
+import type { LightMyRequestResponse } from 'fastify';
+import { Redis } from 'ioredis';
+import t, { type Test } from 'tap';
+import { LEGACY_AUTH_VERSION } from '../../src/tokens/legacy-tokens.js';
+import {
+  bearer,
+  PASSWORD,
+  STORES,
+  type Stores,
+  signUp,
+  TEST_KEY,
+  type TestApp,
+  testApp,
+} from '../support/app.js';
+import { sharedRedisUrl } from '../support/redis-namespace.js';
+import { DAY_SECONDS, OLD_KEY, oldToken } from '../support/simplejwt.js';
+
+const legacyApp = (t: Test, stores: Stores = 'embedded', env: Record<string, string> = {}) =>
+  testApp(t, { stores, env: { LEGACY_JWT_KEY: OLD_KEY, LEGACY_JWT_UNTIL: '2099-01-01', ...env } });
+
+/** The calls that old tokens are good for. */
+function calls({ send }: Pick<TestApp, 'send'>) {
+  const post = (url: string, payload: object, token?: string) =>
+    send({ method: 'POST', url, payload, headers: token === undefined ? {} : bearer(token) });
+  return {
+    me: (token: string) => send({ url: '/api/auth/me', headers: bearer(token) }),
+    verify: (token: string) => post('/api/auth/verify', { token }),
+    refresh: (token: string) => post('/api/auth/refresh', { refresh: token }),
+    logout: (tokens: { access?: string; refresh?: string }) =>
+      post(
+        '/api/auth/logout',
+        tokens.refresh === undefined ? {} : { refresh: tokens.refresh },
+        tokens.access,
+      ),
+    logoutAll: (token: string) => post('/api/auth/logout-all', {}, token),
+  };
+}
+
+function answers(t: Test, response: LightMyRequestResponse, status: number, code: string, reason?: string) {
+  const { code: given, reason: why } = response.json();
+  t.strictSame({ status: response.statusCode, code: given, reason: why }, { status, code, reason });
+}
+
+for (const stores of STORES) {
+  t.test(`tokens that SimpleJWT signed, ${stores}`, async (t) => {
+    const app = await legacyApp(t, stores);
+    const { me, verify, refresh, logout, logoutAll } = calls(app);
+
+    await t.test('are good wherever tokens are', async (t) => {
+      const { user } = await signUp(app);
+      for (const userId of [user.legacy_id, String(user.legacy_id)]) {
+        const access = oldToken('access', userId);
+        const found = await me(access.token);
+        t.equal(found.statusCode, 200, found.body);
+        t.equal(found.json().id, user.id);
+        t.equal(found.headers['x-auth-status'], 'authenticated');
+        t.equal(found.headers['x-token-expires-at'], new Date(access.payload.exp * 1000).toISOString());
+        t.match((await verify(access.token)).json(), {
+          valid: true,
+          token_type: 'access',
+          user_id: userId,
+          session_id: null,
+        });
+      }
+      const bare = oldToken('access', user.legacy_id, { iat: undefined });
+      t.equal((await me(bare.token)).statusCode, 200, 'iat may be missing');
+      const old = oldToken('refresh', user.legacy_id);
+      t.equal((await verify(old.token)).json().token_type, 'refresh');
+      t.equal((await app.app.sessions.introspect(old.token)).user.id, user.id);
+      const listed = await app.send({ url: '/api/auth/sessions', headers: bearer(bare.token) });
+      t.equal(listed.json().sessions.length, 1, 'they are no sessions');
+      answers(t, await me(old.token), 401, 'token_invalid');
+    });
+
+    await t.test('of nobody, or of a disabled account, are not', async (t) => {
+      const nobody = oldToken('access', 1_000_000);
+      answers(t, await me(nobody.token), 401, 'token_revoked');
+      answers(
+        t,
+        await refresh(oldToken('refresh', 1_000_000).token),
+        401,
+        'session_ended',
+        'account_deleted',
+      );
+      t.equal((await logout({ access: nobody.token })).statusCode, 200);
+
+      const { user } = await signUp(app);
+      const access = oldToken('access', user.legacy_id);
+      const old = oldToken('refresh', user.legacy_id);
+      t.equal((await me(access.token)).statusCode, 200);
+      await app.app.accounts.setActive(user.id, false);
+      answers(t, await me(access.token), 401, 'token_revoked');
+      answers(t, await refresh(old.token), 401, 'session_ended', 'account_disabled');
+      await app.app.accounts.setActive(user.id, true);
+      answers(t, await me(access.token), 401, 'token_revoked');
+      answers(t, await refresh(old.token), 401, 'session_ended', 'account_disabled');
+    });
+
+    await t.test('fifty refreshes of one open one session', async (t) => {
+      const { user } = await signUp(app);
+      const old = oldToken('refresh', user.legacy_id);
+      const found = await Promise.all(Array.from({ length: 50 }, () => refresh(old.token)));
+      t.same(new Set(found.map(({ statusCode }) => statusCode)), new Set([200]));
+      t.equal(new Set(found.map((response) => response.json().refresh)).size, 1, 'to the letter');
+      const { access, refresh: successor } = found[0]!.json();
+      const { sessions } = (await app.send({ url: '/api/auth/sessions', headers: bearer(access) })).json();
+      t.equal(sessions.length, 2, 'beside the one of the registration');
+      t.match(sessions, [{ current: true, user_agent: 'lightMyRequest' }, {}]);
+      t.equal((await refresh(successor)).statusCode, 200);
+      t.equal((await refresh(old.token)).statusCode, 200 - 0 + 201, 'spent');
+    });
+
+    await t.test('a lost answer is given again; a thief ends the session that it opened', async (t) => {
+      const { user } = await signUp(app);
+      const old = oldToken('refresh', user.legacy_id);
+      const first = (await refresh(old.token)).json();
+      app.advance(3600_000);
+      const again = (await refresh(old.token)).json();
+      t.equal(again.refresh, first.refresh);
+      t.equal((await me(again.access)).statusCode, 200);
+      app.advance(61_000);
+      answers(t, await verify(old.token), 401, 'token_revoked');
+      answers(t, await refresh(old.token), 401, 'token_reused', 'reuse');
+      answers(t, await me(again.access), 401, 'token_revoked');
+      answers(t, await refresh(again.refresh), 401, 'session_ended', 'reuse');
+    });
+
+    await t.test('a logout ends what it names, for good', async (t) => {
+      const { user } = await signUp(app);
+      const access = oldToken('access', user.legacy_id);
+      const old = oldToken('refresh', user.legacy_id);
+      const other = oldToken('access', user.legacy_id);
+      for (const _ of ['once', 'again'])
+        t.equal((await logout({ access: access.token, refresh: old.token })).statusCode, 200);
+      answers(t, await me(access.token), 401, 'token_revoked');
+      answers(t, await refresh(old.token), 401, 'session_ended', 'logout');
+      t.equal((await me(other.token)).statusCode, 200, 'and nothing else');
+      t.strictSame(
+        (await app.app.database.legacyTokens.listRevoked(user.legacy_id)).map(({ jti }) => jti).sort(),
+        [access.payload.jti, old.payload.jti].sort(),
+      );
+
+      const traded = oldToken('refresh', user.legacy_id);
+      const { access: ours } = (await refresh(traded.token)).json();
+      t.equal((await logout({ refresh: traded.token })).statusCode, 200);
+      answers(t, await me(ours), 401, 'token_revoked');
+    });
+
+    const endings: Record<string, (access: string) => Promise<unknown>> = {
+      'logout-all with a token of ours': (access) => logoutAll(access),
+      'logout-all with an old one': async () => undefined,
+      'a change of the password': (access) =>
+        app.send({
+          method: 'POST',
+          url: '/api/auth/password/change',
+          headers: bearer(access),
+          payload: { current_password: PASSWORD, new_password: `${PASSWORD} indeed` },
+        }),
+    };
+    for (const [name, end] of Object.entries(endings)) {
+      await t.test(`${name} ends all of a user's, seen before or not`, async (t) => {
+        const { user, access } = await signUp(app);
+        const mine = () => [oldToken('access', user.legacy_id), oldToken('refresh', user.legacy_id)] as const;
+        const [seen, seenRefresh] = mine();
+        const [unseen, unseenRefresh] = mine();
+        const traded = oldToken('refresh', user.legacy_id);
+        const opened = (await refresh(traded.token)).json();
+        t.equal((await me(seen.token)).statusCode, 200);
+        t.equal((await verify(seenRefresh.token)).statusCode, 200);
+        await (name.endsWith('an old one') ? logoutAll(seen.token) : end(access));
+        for (const token of [seen, unseen]) answers(t, await me(token.token), 401, 'token_revoked');
+        for (const { token } of [seenRefresh, unseenRefresh, traded]) {
+          const response = await refresh(token);
+          answers(
+            t,
+            response,
+            401,
+            'session_ended',
+            name.startsWith('a change') ? 'password_change' : 'logout_all',
+          );
+        }
+        answers(t, await me(opened.access), 401, 'token_revoked');
+        answers(t, await me(access), 401, 'token_revoked');
+        t.ok((await app.app.database.accounts.findById(user.id))!.authVersion > LEGACY_AUTH_VERSION);
+      });
+    }
+  });
+}
