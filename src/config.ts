@@ -79,6 +79,12 @@ export interface Config {
   readonly defaultRole: string;
   readonly userTypes: readonly string[];
   readonly passwordBlocklist: boolean;
+  readonly compat: {
+    /** The routes of the systems that Latchkey takes over from. */
+    readonly routes: boolean;
+    /** Whether /api/token/refresh/ gives a new refresh token, or leaves the one that was sent in force. */
+    readonly rotation: boolean;
+  };
   readonly logLevel: LogLevel;
   /** Days that security events are kept; `undefined`: for ever. */
   readonly eventRetentionDays: number | undefined;
@@ -229,6 +235,7 @@ export function loadConfig(env: Env = process.env): Config {
     defaultRole: read.text('DEFAULT_ROLE') ?? 'viewer',
     userTypes: read.list('USER_TYPES', ['individual', 'business']),
     passwordBlocklist: read.flag('PASSWORD_BLOCKLIST', true),
+    compat: { routes: read.flag('COMPAT_ROUTES', true), rotation: read.flag('COMPAT_ROTATION', true) },
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     eventRetentionDays: read.count('EVENT_RETENTION_DAYS', 365, 36_500),
     dataKeys: read.dataKeys('DATA_ENCRYPTION_KEY'),

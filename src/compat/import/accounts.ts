@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Identifier } from '../../accounts/identifiers.js';
 import type { HashCost } from '../../accounts/password-scheme.js';
-import { type Fields, readId, readTime, type Row } from './dump.js';
+import { type Fields, type Row, readId, readTime } from './dump.js';
 import type { Note } from './roles.js';
 
 /** An account as it is written. */
@@ -165,7 +165,9 @@ export function createAccountReader(needs: AccountReaderNeeds) {
   function readPassword(stored: string | undefined): string | null {
     if (stored === undefined || stored.startsWith('!')) return null;
     if (!needs.readHash(stored)) {
-      throw new RowFault('its password hash is of no kind that is known here, malformed, or too dear to check');
+      throw new RowFault(
+        'its password hash is of no kind that is known here, malformed, or too dear to check',
+      );
     }
     return stored;
   }
@@ -182,7 +184,8 @@ export function createAccountReader(needs: AccountReaderNeeds) {
 
 function readLabel(value: string | undefined, field: string): string | undefined {
   if (value === undefined) return undefined;
-  if (value.length > 64 || /[\p{Cc}\p{Cs}]/u.test(value)) throw new RowFault(`${field} is too long, or not text`);
+  if (value.length > 64 || /[\p{Cc}\p{Cs}]/u.test(value))
+    throw new RowFault(`${field} is too long, or not text`);
   return value;
 }
 

@@ -22,10 +22,7 @@ export interface Dump {
 const MODEL = /^\{\s*"model"\s*:\s*"([\w.]{1,200})"/;
 
 /** Reads the rows of the models that are asked for, and names the others. */
-export async function* readRows(
-  dump: Dump,
-  isWanted: (model: string) => boolean,
-): AsyncGenerator<Reading[]> {
+export async function* readRows(dump: Dump, isWanted: (model: string) => boolean): AsyncGenerator<Reading[]> {
   for await (const objects of readObjects(dump.open())) {
     const readings: Reading[] = [];
     for (const object of objects) {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Fields, readId, type Row } from './dump.js';
+import { type Fields, type Row, readId } from './dump.js';
 
 export interface ImportedRole {
   name: string;
