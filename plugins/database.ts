@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin';
 import type { AccountStore } from '../src/accounts/account-store.js';
 import type { CredentialStore } from '../src/accounts/credential-store.js';
+import type { DrfTokenStore } from '../src/accounts/drf-tokens.js';
 import type { OauthClientStore } from '../src/accounts/oauth-clients.js';
 import type { RoleDefinitions } from '../src/accounts/role-definitions.js';
 import type { UserAdminStore } from '../src/accounts/user-admin-store.js';
@@ -14,6 +15,7 @@ import { createAccountStore } from '../src/stores/sql/account-store.js';
 import { createCleaningStore } from '../src/stores/sql/cleaning-store.js';
 import { createCredentialStore } from '../src/stores/sql/credential-store.js';
 import { type Database, openDatabase } from '../src/stores/sql/database.js';
+import { createDrfTokenStore } from '../src/stores/sql/drf-token-store.js';
 import { createEventStore } from '../src/stores/sql/event-store.js';
 import { createEventWriter } from '../src/stores/sql/event-writer.js';
 import { createLegacyTokenStore } from '../src/stores/sql/legacy-token-store.js';
@@ -38,6 +40,7 @@ declare module 'fastify' {
       clients: OauthClientStore;
       passwordCosts: PasswordCostStore;
       legacyTokens: LegacyTokenStore;
+      drfTokens: DrfTokenStore;
     };
   }
 }
@@ -86,6 +89,7 @@ export default fp<DatabaseOptions>(
       clients: timed(createOauthClientStore(db), meter),
       passwordCosts: timed(createPasswordCostStore(db), meter),
       legacyTokens: timed(createLegacyTokenStore(db), meter),
+      drfTokens: timed(createDrfTokenStore(db), meter),
     });
   },
   { name: 'database', dependencies: ['metrics'] },

@@ -13,6 +13,7 @@ import credentials from '../plugins/credentials.js';
 import database from '../plugins/database.js';
 import deviceCookie from '../plugins/device-cookie.js';
 import docs from '../plugins/docs.js';
+import drfTokens from '../plugins/drf-tokens.js';
 import email from '../plugins/email.js';
 import errors from '../plugins/errors.js';
 import eventReports from '../plugins/event-reports.js';
@@ -48,6 +49,7 @@ import { refresh } from '../routes/auth/refresh.js';
 import { register } from '../routes/auth/register.js';
 import { verify } from '../routes/auth/verify.js';
 import { bothSpellings } from '../routes/both-spellings.js';
+import { drfToken } from '../routes/compat/drf-token.js';
 import { simpleJwt, tokenRevocation } from '../routes/compat/simple-jwt.js';
 import { tokens as oauthTokens } from '../routes/oauth/tokens.js';
 import { docs as docsRoutes, startPage } from '../routes/system/docs.js';
@@ -162,6 +164,7 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   await app.register(cleaning, { eventRetentionDays: config.eventRetentionDays });
   await app.register(rateLimit, { anon: limits.anon, now });
   await app.register(authenticate);
+  await app.register(drfTokens, { isOn: config.drfTokens, userLimit: limits.user });
   await app.register(authorize);
   if (guest) await app.register(library);
   await app.register(refreshCookie, { publicUrl, corsOrigins });
@@ -221,6 +224,7 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     await compat.register(async (scope) => {
       await scope.register(compatDialect, { wording: describeInSimpleJwt });
       await scope.register(routes(simpleJwt), { defaultLocale, rotation: config.compat.rotation });
+      await scope.register(routes(drfToken), { defaultLocale });
     });
     await compat.register(async (scope) => {
       await scope.register(compatDialect, { wording: describeRevocation });

@@ -112,6 +112,7 @@ function describeRefusedBearer(error: AuthError, authorization: string): object 
     const detail = 'Authorization header must contain two space-delimited values';
     return { detail, code: 'bad_authorization_header' };
   }
+  if (error.finding === 'unknown_key') return { detail: 'Invalid token.' };
   if (error.code === 'token_missing') return { detail: 'Authentication credentials were not provided.' };
   if (error.finding === 'account_disabled') return { detail: 'User is inactive', code: 'user_inactive' };
   if (error.finding === 'account_deleted') return { detail: 'User not found', code: 'user_not_found' };

@@ -14,7 +14,7 @@ import {
 /** The header's `typ` of what SimpleJWT signs; it tells such a token from ours where both are signed by one key. */
 export const LEGACY_HEADER_TYPE = 'JWT';
 
-export interface LegacyRules extends Omit<ClaimRules, 'userIdClaim'> {
+export interface LegacyRules extends Pick<ClaimRules, 'audience' | 'leeway'> {
   /** From then on none is taken, whatever its `exp` (seconds since the epoch). */
   until: number | undefined;
   /** What verifies them, as a secret to name sessions by. */
@@ -26,7 +26,8 @@ export type LegacyClaims = TokenClaims & { legacyId: number };
 
 /**
  * Turns a verified payload of SimpleJWT's into claims, or throws `token_invalid`. It has no `sid` and may lack `iss`,
- * `aud`, `sub` and `iat`; an `iss` or `aud` that it does have must be ours, as SimpleJWT would ask of it.
+ * `aud`, `sub` and `iat`. Its `iss` is whatever that system was called, and its key says who signed; but a token for
+ * somebody else's `aud` is none for us.
  *
  * Its session is named after its `jti`, so that every process comes to the same; and by a key, so that nobody who sees
  * the name of a session could tell of which token.
@@ -39,10 +40,9 @@ export function readLegacyClaims(
   const refuse = (why: string): never => {
     throw new AuthError('token_invalid', { why });
   };
-  const { token_type: tokenType, user_id, jti, exp, iat = 0, nbf, iss, aud } = payload;
+  const { token_type: tokenType, user_id, jti, exp, iat = 0, nbf, aud } = payload;
   if (tokenType !== 'access' && tokenType !== 'refresh') return refuse('token_type');
   if ('crit' in header || 'b64' in header) return refuse('crit');
-  if (iss !== undefined && iss !== rules.issuer) return refuse('iss');
   if (aud !== undefined && rules.audience !== undefined && !hasAudience(aud, rules.audience))
     return refuse('aud');
   const legacyId = readLegacyId(user_id);

@@ -105,10 +105,12 @@ async function migrations(t: Test, dialect: Dialect): Promise<void> {
   t.same(await again.migrate(), [], 'for all processes');
   const own = [
     'clients',
+    'drf_tokens',
     'event_counts',
     'events',
     'guards',
     'jobs',
+    'revoked_tokens',
     'roles',
     'users',
     'webhook_deliveries',
