@@ -1,14 +1,14 @@
-import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Kysely, sql } from 'kysely';
 import type { UniqueField } from '../../accounts/account-store.js';
+import { hashDrfKey } from '../../accounts/drf-tokens.js';
 import type { ImportedAccount } from '../../compat/import/accounts.js';
 import type { ImportStore, Inserted } from '../../compat/import/import-store.js';
 import { requireOwn } from '../../compat/import/survey.js';
 import { AuthError } from '../../errors.js';
-import { LEGACY_AUTH_VERSION } from '../../tokens/legacy-tokens.js';
 import { toInsert } from './account-store.js';
 import type { Dialect } from './database.js';
+import { insertDrfTokens } from './drf-token-store.js';
 import { run } from './errors.js';
 import { insertRevokedTokens } from './legacy-token-store.js';
 import { createPasswordCostStore } from './password-cost-store.js';
@@ -88,21 +88,8 @@ export function createImportStore(db: Kysely<Schema>, dialect: Dialect): ImportS
     revokeTokens: (tokens) => run(() => db.transaction().execute((tx) => insertRevokedTokens(tx, tokens))),
 
     async addKeys(keys) {
-      if (keys.length === 0) return;
-      const rows = keys.map(({ key, legacyId, createdAt }) => ({
-        key_hash: createHash('sha256').update(key).digest('hex'),
-        legacy_id: legacyId,
-        auth_version: LEGACY_AUTH_VERSION,
-        is_imported: 1,
-        created_at: createdAt,
-      }));
-      await run(() =>
-        db
-          .insertInto('drf_tokens')
-          .values(rows)
-          .onConflict((on) => on.doNothing())
-          .execute(),
-      );
+      const tokens = keys.map(({ key, ...rest }) => ({ ...rest, keyHash: hashDrfKey(key) }));
+      await run(() => db.transaction().execute((tx) => insertDrfTokens(tx, tokens)));
     },
   };
   return patient(store);
