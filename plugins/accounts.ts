@@ -70,6 +70,8 @@ export default fp<AccountsOptions>(
       createAccountService({
         accounts: database.accounts,
         eventStore: database.events,
+        legacyTokens: database.legacyTokens,
+        drfTokens: database.drfTokens,
         events,
         state,
         sessions,

@@ -33,11 +33,13 @@ export interface SessionsOptions {
   /** Whether there are keys that outlive every session, so that a session's end must reach the account. */
   drfTokens: boolean;
   now: Clock;
+  /** Whether events wait for the next batch or for whoever answers. */
+  mode: 'background' | 'inline';
 }
 
 /** The token core: sessions, their tokens, rotation; and the events that tell of them. */
 export default fp<SessionsOptions>(
-  async (app, { rules, policy, customClaims, legacyTokens, drfTokens, now }) => {
+  async (app, { rules, policy, customClaims, legacyTokens, drfTokens, now, mode }) => {
     const { database, stateStore: store, tokenCodec: codec } = app;
     const roles = createRoleService({
       store: database.roles,
@@ -47,6 +49,7 @@ export default fp<SessionsOptions>(
     const events = createEventRecorder({
       store: database.events,
       now,
+      mode,
       onEvent: app.meter.countEvent,
       onTrouble: (error, dropped) => {
         app.meter.countDropped(dropped);

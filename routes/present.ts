@@ -6,6 +6,7 @@ import type { StoredEvent } from '../src/audit/events.js';
 import type { PairDocument } from '../src/contract/tokens.js';
 import type { UserDocument } from '../src/contract/user.js';
 import { toIso } from '../src/lib/clock.js';
+import type { RevokedToken } from '../src/tokens/legacy-store.js';
 import type { Session, TokenPair } from '../src/tokens/session-service.js';
 
 /** From what the services return to the documents of the contract. */
@@ -47,14 +48,20 @@ export function sendPair(request: FastifyRequest, reply: FastifyReply, pair: Tok
   };
 }
 
+/** What goes with every answer to a login or a registration. */
+export function markSignedIn(reply: FastifyReply, { deviceCookie, limit }: SignedIn): void {
+  if (limit) setLimitHeaders(reply, limit);
+  reply.setDeviceCookie(deviceCookie);
+}
+
 /** After a login or a registration by whatever means. */
 export function sendSignedIn(
   request: FastifyRequest,
   reply: FastifyReply,
-  { user, permissions, pair, deviceCookie, limit }: SignedIn,
+  signedIn: SignedIn,
 ): PairDocument & { user: UserDocument } {
-  if (limit) setLimitHeaders(reply, limit);
-  reply.setDeviceCookie(deviceCookie);
+  markSignedIn(reply, signedIn);
+  const { user, permissions, pair } = signedIn;
   return { ...sendPair(request, reply, pair), user: describeUser(user, permissions) };
 }
 
@@ -97,3 +104,8 @@ export function describeAnyEvent(event: StoredEvent) {
     actor_id: event.actorId ?? null,
   };
 }
+
+export const describeRevokedToken = ({ jti, expiresAt }: RevokedToken) => ({
+  jti,
+  expires_at: toIso(expiresAt),
+});

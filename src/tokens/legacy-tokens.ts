@@ -56,10 +56,11 @@ export function createLegacyTokens({ rules, store, state, sessionMaxLifetime, no
   }
 
   /**
-   * Tells the state store of a token that it does not know. `false`: it was revoked or spent, hence stays unknown.
+   * Tells the state store of a token that it does not know. One that was revoked or spent stays unknown, unless another
+   * request has spent it a moment ago: then the store knows of it now, and has the successor.
    * @throws token_revoked, session_ended when the account is gone; store_unavailable
    */
-  async function adopt(claims: LegacyClaims, client?: Client): Promise<boolean> {
+  async function adopt(claims: LegacyClaims, client?: Client): Promise<void> {
     const time = now();
     const token = {
       ...{ userId: claims.userId, sessionId: claims.sessionId, jti: claims.jti },
@@ -78,10 +79,10 @@ export function createLegacyTokens({ rules, store, state, sessionMaxLifetime, no
         known.delete(claims.legacyId);
         throw refusal({ status: 'ended', reason: 'account_deleted' }, claims.tokenType);
       }
-      if (found.isRevoked) return false;
+      if (found.isRevoked) return;
       generation = await state.adoptToken({ ...token, vouched: { user: found.user, generation } });
     }
-    if (generation === undefined) return true;
+    if (generation === undefined) return;
     throw new AuthError('store_unavailable', { retryAfter: 1, why: 'the state store keeps changing' });
   }
 
