@@ -226,8 +226,12 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   );
 
   if (config.compat.routes) {
-    const { rotation } = config.compat;
-    await app.register(oldSystems, { defaultLocale: config.defaultLocale, rotation, spelling: routes });
+    await app.register(oldSystems, {
+      defaultLocale: config.defaultLocale,
+      rotation: config.compat.rotation,
+      ownsPaths: guest === undefined,
+      spelling: routes,
+    });
     await app.register(scripts);
     await app.register(routes(scriptRoutes), { names: ['jwt-client.js', 'jwt-auth.js'] });
   }

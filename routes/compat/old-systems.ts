@@ -23,6 +23,8 @@ export interface OldSystemsOptions {
   defaultLocale: Locale;
   /** Whether `/api/token/refresh/` gives a new refresh token. */
   rotation: boolean;
+  /** Whether no other application has routes beside them. */
+  ownsPaths: boolean;
   /** Gives routes their second spelling where the router does not. */
   spelling(routes: FastifyPluginAsync<OldSystemsOptions>): FastifyPluginAsync<OldSystemsOptions>;
 }
@@ -37,7 +39,7 @@ export const oldSystems: FastifyPluginAsync<OldSystemsOptions> = async (app, opt
     { guarded = false } = {},
   ) =>
     app.register(async (scope) => {
-      await scope.register(compatDialect, { wording });
+      await scope.register(compatDialect, { wording, ownsPaths: options.ownsPaths });
       if (guarded) scope.addHook('onRequest', scope.authenticateOld);
       await scope.register(options.spelling(routes), options);
     });
