@@ -41,7 +41,7 @@ INSTALLED_APPS = [
     'rest_framework.authtoken',
     'rest_framework_simplejwt',
     'rest_framework_simplejwt.token_blacklist',
-    'project',
+    'accounts',
 ]
 PASSWORD_HASHERS = ['django.contrib.auth.hashers.' + name for name in [
     'PBKDF2PasswordHasher', 'PBKDF2SHA1PasswordHasher', 'Argon2PasswordHasher',
@@ -124,7 +124,7 @@ from django.contrib.auth import hashers
 from django.contrib.auth.models import Group, Permission, User
 from rest_framework.authtoken.models import Token
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
-from project.models import Profile
+from accounts.models import Profile
 hashers.PBKDF2PasswordHasher.iterations = 1000
 hashers.Argon2PasswordHasher.memory_cost = 1024
 hashers.BCryptSHA256PasswordHasher.rounds = 4
@@ -142,11 +142,12 @@ make_server('127.0.0.1', int(sys.argv[1]), get_wsgi_application(), Server, Quiet
 
 export async function startDjango(t: Pick<Test, 'teardown'>, options: DjangoOptions): Promise<Django> {
   const dir = makeTempDir('django');
-  mkdirSync(join(dir, 'project'));
+  for (const app of ['project', 'accounts']) mkdirSync(join(dir, app));
   const files = {
     'project/__init__.py': '',
     'project/settings.py': settings(options),
-    'project/models.py': MODELS,
+    'accounts/__init__.py': '',
+    'accounts/models.py': MODELS,
     'project/urls.py': URLS,
     'manage.py': MANAGE,
     'serve.py': serve(options.fixture),
