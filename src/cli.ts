@@ -264,6 +264,9 @@ ${Object.entries(commands)
 WHO is the id, e-mail address, username or phone number of an account. A password is asked for, or comes by a pipe with
 --password-stdin. The user and client commands print JSON with --json.
 
+import django takes --user-model, --profile-model, --map, --role-map, --verified and --verified-phones besides: see
+docs/migrating-from-django.md.
+
 Settings are environment variables; the README lists them.
 `;
 

@@ -355,6 +355,19 @@ t.test('files that are none, and options that say nothing', async (t) => {
   t.match(await here.take(`\ufeff${lines}`), { users: { imported: 2 } }, 'an object on each line');
 });
 
+t.test('progress is a bar on a terminal', async (t) => {
+  const here = await setup(t);
+  const shown: string[] = [];
+  const file = join(t.testdir({ 'users.json': JSON.stringify([user(1)]) }), 'users.json');
+  const screen = { isTTY: true, write: (text: string) => shown.push(text) };
+  const store = createImportStore(here.database.db, here.database.dialect);
+  const needs = { store, defaultRole: 'viewer', phoneRegion: 'IR', screen, now: () => NOW };
+  t.match(await importDjango(needs, file, {}), /^Imported in 0\.0 s\.\n\n {2}users +1 imported/);
+  t.match(shown[0], /Reading +\[ {30}\] {3}0 %/);
+  t.match(shown.at(-2), /Accounts +\[#{30}\] 100 %/);
+  t.equal(shown.at(-1), '\r\u001b[K', 'and gone when it is done');
+});
+
 t.test('objects are found wherever the chunks are cut', async (t) => {
   const text = ' [{"a": "}]\\"{\\\\"}, {"b": {"c": [1, {"é": "😀"}]}},\n{}]\n';
   const expected = [{ a: '}]"{\\' }, { b: { c: [1, { é: '😀' }] } }, {}];
