@@ -812,8 +812,11 @@ function parseInteger(raw: string, min: number, max: number): number | undefined
 /** RFC 3339, or its date; without an offset it is UTC, wherever this machine stands. */
 const MOMENT = /^\d{4}-\d\d-\d\d(?<time>[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(?<offset>Z|[+-]\d\d:\d\d)?)?$/;
 
+/** Fewer seconds since the epoch were meant as something else, such as a year. */
+const MIN_MOMENT = 1_000_000_000;
+
 function parseMoment(raw: string): number | undefined {
-  const seconds = parseInteger(raw, 1, 8.64e12);
+  const seconds = parseInteger(raw, MIN_MOMENT, 8.64e12);
   if (seconds !== undefined) return seconds;
   const { time, offset } = MOMENT.exec(raw)?.groups ?? {};
   if (!MOMENT.test(raw)) return undefined;

@@ -1,10 +1,20 @@
 import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
+import { makeOauthClient } from '../../src/accounts/oauth-clients.js';
 import { toIso } from '../../src/lib/clock.js';
 import { LEGACY_AUTH_VERSION } from '../../src/tokens/legacy-tokens.js';
-import { bearer, PASSWORD, STORES, type Stores, signUp, type TestApp, testApp } from '../support/app.js';
+import {
+  bearer,
+  PASSWORD,
+  STORES,
+  type Stores,
+  signUp,
+  TEST_KEY,
+  type TestApp,
+  testApp,
+} from '../support/app.js';
 import { emptyRedis, ttlsOf } from '../support/redis-namespace.js';
-import { OLD_KEY, type OldToken as Old, oldToken } from '../support/simplejwt.js';
+import { DAY_SECONDS, OLD_KEY, type OldToken as Old, oldToken } from '../support/simplejwt.js';
 import { mailboxes } from './mailbox.js';
 
 async function legacyApp(t: Test, stores: Stores = 'embedded', env: Record<string, string> = {}) {
@@ -210,4 +220,123 @@ t.test('an emptied Redis takes an old token only after SQL was asked', async (t)
 
   const ttls = await ttlsOf(app.config.redisPrefix);
   t.ok(ttls.length > 0 && ttls.every((ms) => ms >= 1000), 'every key has its time');
+});
+
+t.test('what is no token of the old system, or is out of time', async (t) => {
+  const app = await legacyApp(t, 'embedded', {
+    JWT_AUDIENCE: 'api',
+    LEGACY_JWT_UNTIL: '2099-01-01T00:00:00Z',
+  });
+  const { me, verify, refresh, logout } = calls(app);
+  const { user, access, refresh: ours } = await signUp(app);
+  const id = user.legacy_id;
+  const now = Math.floor(Date.now() / 1000);
+
+  const claims: Record<string, unknown>[] = [
+    ...['abc', '', `0${id}`, `${id} `, 0, -id, id + 0.5, 2 ** 53, null, undefined, true, [id], user.id].map(
+      (user_id) => ({ user_id }),
+    ),
+    ...['', 'xyz', '0'.repeat(31), 'F'.repeat(32), user.id, 7, undefined].map((jti) => ({ jti })),
+    ...['soon', '4102444800', -1, 1e300, now + 300.5, undefined].map((exp) => ({ exp })),
+    ...['sliding', 'ACCESS', '', undefined].map((token_type) => ({ token_type })),
+    ...[{ sid: '0'.repeat(32) }, { iat: now + 3600 }, { iat: 'now' }, { nbf: now + 3600 }, { aud: 'other' }],
+  ];
+  for (const change of claims) {
+    const { token } = oldToken('access', id, change);
+    answers(t, await me(token), 401, 'token_invalid');
+  }
+  const made: Record<string, Parameters<typeof oldToken>[3]> = {
+    'another key': { key: TEST_KEY },
+    'another algorithm of the same key': { alg: 'HS512' },
+    'the type of ours': { header: { typ: 'at+jwt' } },
+    'the type of ours, by our key': { header: { typ: 'at+jwt' }, key: TEST_KEY },
+    'no type': { header: { typ: undefined } },
+    'another spelling of it': { header: { typ: 'jwt' } },
+    'a critical extension': { header: { crit: ['exp'] } },
+  };
+  for (const [name, how] of Object.entries(made)) {
+    const { token } = oldToken('access', id, {}, how);
+    const response = await me(token);
+    t.strictSame([response.statusCode, response.json().code], [401, 'token_invalid'], name);
+  }
+  const unsigned = oldToken('access', id, {}, { header: { alg: 'none' } }).token;
+  answers(t, await me(unsigned.slice(0, unsigned.lastIndexOf('.') + 1)), 401, 'token_invalid');
+
+  for (const change of [{ aud: 'api' }, { aud: ['x', 'api'] }, { iss: 'cosmo-app' }, { sub: 'whoever' }])
+    t.equal((await me(oldToken('access', id, change).token)).statusCode, 200, JSON.stringify(change));
+  const kid = oldToken('access', id, {}, { header: { kid: 'theirs' } }).token;
+  t.equal((await me(kid)).statusCode, 200, 'whatever the key was called there');
+  t.equal((await me(access)).statusCode, 200, 'tokens of ours are what they were');
+  t.equal((await verify(ours)).statusCode, 200);
+
+  const expired = oldToken('access', id, { exp: now - 1, iat: now - 300 });
+  answers(t, await me(expired.token), 401, 'token_expired');
+  t.equal((await logout({ access: expired.token })).statusCode, 200);
+  t.strictSame(await app.app.database.legacyTokens.listRevoked(id), [], 'nothing is kept of it');
+
+  const far = oldToken('access', id, { exp: 4_102_444_800 + DAY_SECONDS });
+  const response = await me(far.token);
+  t.equal(response.headers['x-token-expires-at'], '2099-01-01T00:00:00Z', 'taken for less than it says');
+  app.advance(4_070_908_800_000 - Date.now());
+  answers(t, await me(far.token), 401, 'token_expired');
+  answers(t, await refresh(oldToken('refresh', id, { exp: 4_102_444_800 }).token), 401, 'token_expired');
+});
+
+t.test('one key for both, the routes of old systems, and other services', async (t) => {
+  const app = await legacyApp(t, 'embedded', { LEGACY_JWT_KEY: TEST_KEY, COMPAT_ROTATION: 'off' });
+  const { me, refresh } = calls(app);
+  const sign = (type: 'access' | 'refresh', id: number) => oldToken(type, id, {}, { key: TEST_KEY }).token;
+  const { user, access } = await signUp(app);
+  const id = user.legacy_id;
+
+  t.equal((await me(access)).statusCode, 200);
+  t.equal((await me(sign('access', id))).statusCode, 200);
+  const retyped = oldToken('access', id, {}, { key: TEST_KEY, header: { typ: 'at+jwt' } }).token;
+  answers(t, await me(retyped), 401, 'token_invalid');
+  const off = await testApp(t);
+  const { user: stranger } = await signUp(off);
+  answers(t, await calls(off).me(sign('access', stranger.legacy_id)), 401, 'token_invalid');
+
+  const post = (url: string, payload: object, headers = {}) =>
+    app.send({ method: 'POST', url, payload, headers });
+  const kept = sign('refresh', id);
+  for (const _ of ['once', 'again']) {
+    const renewed = await post('/api/token/refresh/', { refresh: kept });
+    t.strictSame(Object.keys(renewed.json()), ['access'], renewed.body);
+    t.equal((await me(renewed.json().access)).statusCode, 200);
+  }
+  t.equal((await post('/api/token/verify/', { token: kept })).statusCode, 200);
+  const revoked = await post('/api/token/revoke/', { refresh: kept }, bearer(sign('access', id)));
+  t.strictSame(revoked.json(), { message: 'Token revoked successfully' });
+  t.strictSame((await post('/api/token/refresh/', { refresh: kept })).json(), {
+    detail: 'Token is blacklisted',
+    code: 'token_not_valid',
+  });
+
+  const { client, secret } = makeOauthClient('gateway', Date.now());
+  await app.app.database.clients.insert(client);
+  const basic = `Basic ${Buffer.from(`${client.id}:${secret}`).toString('base64')}`;
+  const ask = async (what: 'introspect' | 'revoke', token: string) =>
+    (await post(`/oauth/${what}`, { token }, { authorization: basic })).json();
+  for (const type of ['access', 'refresh'] as const) {
+    const token = sign(type, id);
+    t.match(await ask('introspect', token), { active: true, sub: user.id, user_id: id, token_use: type });
+    await ask('revoke', token);
+    t.strictSame(await ask('introspect', token), { active: false });
+    if (type === 'refresh') answers(t, await refresh(token), 401, 'session_ended', 'logout');
+    else answers(t, await me(token), 401, 'token_revoked');
+  }
+  const exported = await app.send({ url: '/api/auth/me/export', headers: bearer(access) });
+  t.equal(exported.json().revoked_tokens.length, 3);
+});
+
+t.test('our own tokens name the user by the old number, if they are to', async (t) => {
+  const app = await testApp(t, { env: { JWT_USER_ID: 'legacy_id' } });
+  const { me, verify, refresh } = calls(app);
+  const { user, access, refresh: first } = await signUp(app);
+  t.equal((await me(access)).json().id, user.id);
+  t.equal((await verify(access)).json().user_id, user.legacy_id);
+  const next = (await refresh(first)).json();
+  const { user_id, sub } = JSON.parse(Buffer.from(next.access.split('.')[1], 'base64url').toString());
+  t.strictSame({ user_id, sub }, { user_id: user.legacy_id, sub: user.id });
 });
