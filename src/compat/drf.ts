@@ -28,6 +28,7 @@ const OWN_FIELD: Partial<Record<Code, FieldFault[]>> = {
 };
 
 function detailOf(error: AuthError, { mediaType }: Asked): string {
+  if (error.errors?.some(({ code }) => code === 'unverified')) return 'The email address is not verified.';
   switch (error.code) {
     case 'token_missing':
       return 'Authentication credentials were not provided.';

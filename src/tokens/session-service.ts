@@ -328,19 +328,16 @@ export function createSessionService(needs: SessionServiceNeeds) {
 
   /**
    * Gives a new access token for a refresh token that stays in force, for clients that would forget a successor. It is
-   * the pair's refresh token again.
+   * the pair's refresh token again. Whoever stole it cannot be told from its owner.
    * @throws token_invalid, token_expired, token_revoked, session_ended, rate_limited, store_unavailable
    */
-  async function renewAccess(
-    token: string,
-    client: Client,
-  ): Promise<{ pair: TokenPair; limit: LimitState | undefined }> {
+  async function renewAccess(token: string): Promise<{ pair: TokenPair; limit: LimitState | undefined }> {
     const claims = await identify(readTokenOf('refresh', token));
-    const { userId, sessionId, jti, issuedAt, expiresAt } = claims;
+    const { sessionId, jti, issuedAt, expiresAt } = claims;
     const time = now();
     // Started in one turn, so one trip: both are of the user's slot.
     const [limit, { user }] = await Promise.all([countRenewal(claims, time), check(claims, undefined)]);
-    events.record({ type: 'token_refreshed', userId, sessionId, client });
+    events.count('token_refreshed');
     const issue: Issue = { user, sessionId, jti, issuedAt, expiresAt };
     return { pair: { ...(await signPair(issue, toSeconds(time))), refresh: token }, limit };
   }

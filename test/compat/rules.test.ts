@@ -367,6 +367,10 @@ t.test('what operators may have closed', async (t) => {
   const neural = post('/accounts/api/auth/register/', { ...account, email: 'b@example.com' });
   t.strictSame(told202(await required.send(neural)), [202, ['success', 'message']]);
   t.ok(await mail.token('a@example.com'));
+  t.strictSame(told(await required.send(post('/api/login/', account))), [
+    403,
+    DRF('The email address is not verified.'),
+  ]);
   t.strictSame(told(await required.send(post('/api/token/', account))), [
     401,
     { detail: 'No active account found with the given credentials' },
