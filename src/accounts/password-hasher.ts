@@ -1,4 +1,5 @@
 import { AuthError } from '../errors.js';
+import type { Clock } from '../lib/clock.js';
 import { COST_OF_TODAY, createArgon2Scheme } from './argon2-scheme.js';
 import type { HashCost, PasswordScheme, ReadHash } from './password-scheme.js';
 
@@ -20,8 +21,9 @@ export interface PasswordHasher {
 export interface PasswordHasherOptions {
   /** Hashes at once: one for each core that requests can spare, or hashing starves everything else. */
   concurrency: number;
-  /** How many more may wait; beyond that callers are told to come back. */
+  /** How many more may wait, while what they wait for takes at most `MAX_WAIT_MS`; others are told to come back. */
   maxWaiting: number;
+  now?: Clock;
   /** How older systems hashed, besides argon2. */
   schemes?: readonly PasswordScheme[];
   /** What the dearest hash of each family costs that came from an older system and is still stored. */
@@ -37,8 +39,8 @@ export interface PasswordHasherOptions {
  * Only refusals pay: whoever has the right password learns nothing from being let in sooner.
  */
 export function createPasswordHasher(options: PasswordHasherOptions): PasswordHasher {
-  const { concurrency, maxWaiting, foreignCosts = async () => [] } = options;
-  const inTurn = createBoundedQueue(concurrency, maxWaiting);
+  const { foreignCosts = async () => [] } = options;
+  const inTurn = createBoundedQueue(options);
   const argon2 = createArgon2Scheme();
   const schemes: readonly PasswordScheme[] = [argon2, ...(options.schemes ?? [])];
   /** Of hashes that nobody announced: the next refusal costs as much as theirs. */
@@ -92,21 +94,32 @@ function createBill(costs: readonly HashCost[]) {
   return { add, costs: (): HashCost[] => [...units].map(([family, most]) => ({ family, units: most })) };
 }
 
-function createBoundedQueue(concurrency: number, maxWaiting: number) {
+/** Hashes of older systems take many times as long as ours, and whoever waited longer would have gone away (ms). */
+const MAX_WAIT_MS = 5000;
+/** How much the newest turn counts for what turns usually take. */
+const WEIGHT = 1 / 8;
+
+function createBoundedQueue({ concurrency, maxWaiting, now = Date.now }: PasswordHasherOptions) {
   const waiting: (() => void)[] = [];
   let running = 0;
+  let usualMs = 0;
+
+  const isFull = (): boolean =>
+    waiting.length >= maxWaiting || (waiting.length * usualMs) / concurrency > MAX_WAIT_MS;
 
   async function inTurn<T>(work: () => Promise<T>): Promise<T> {
     if (running < concurrency) {
       running++;
     } else {
-      if (waiting.length >= maxWaiting) throw new AuthError('overloaded', { retryAfter: 2 });
+      if (isFull()) throw new AuthError('overloaded', { retryAfter: 2 });
       // Whoever finishes hands over its place, so `running` stays as it is.
       await new Promise<void>((resolve) => waiting.push(resolve));
     }
+    const startedAt = now();
     try {
       return await work();
     } finally {
+      usualMs += (now() - startedAt - usualMs) * WEIGHT;
       const next = waiting.shift();
       if (next) next();
       else running--;

@@ -104,6 +104,30 @@ t.test('no more run at once than allowed, and no more wait', async (t) => {
   t.equal(hasher.waiting(), 0);
 });
 
+t.test('nobody waits for long, however few are before', async (t) => {
+  const { running } = heldHashing(t);
+  let time = 0;
+  const hasher = createPasswordHasher({ concurrency: 2, maxWaiting: 64, now: () => time });
+  const hashes: Promise<string>[] = [];
+  const finish = async () => {
+    running[0]?.finish();
+    await turn();
+  };
+  for (let n = 0; n < 40; n += 1) {
+    hashes.push(hasher.hash('1'));
+    time += 1000;
+    await finish();
+  }
+  for (let n = 0; n < 2 + 11; n += 1) hashes.push(hasher.hash('2'));
+  t.equal(hasher.waiting(), 11, 'of a second each, two at a time');
+  await t.rejects(hasher.hash('3'), overloaded);
+  while (running.length > 0) await finish();
+  await Promise.all(hashes);
+  hashes.push(hasher.hash('4'));
+  await finish();
+  await Promise.all(hashes);
+});
+
 t.test('whoever fails hands over the place', async (t) => {
   const { running, started } = heldHashing(t);
   const hasher = createPasswordHasher({ concurrency: 1, maxWaiting: 2 });

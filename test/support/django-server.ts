@@ -43,6 +43,8 @@ INSTALLED_APPS = [
     'rest_framework_simplejwt.token_blacklist',
     'accounts',
 ]
+# Tables at once, instead of by the history of each application.
+MIGRATION_MODULES = {app: None for app in ['auth', 'contenttypes', 'authtoken', 'token_blacklist', 'accounts']}
 PASSWORD_HASHERS = ['django.contrib.auth.hashers.' + name for name in [
     'PBKDF2PasswordHasher', 'PBKDF2SHA1PasswordHasher', 'Argon2PasswordHasher',
     'BCryptSHA256PasswordHasher', 'BCryptPasswordHasher',
