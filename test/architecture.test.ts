@@ -170,7 +170,7 @@ t.test('libraries stay where they belong', async (t) => {
   const web = /^(plugins|routes)\/|^src\/(app|latchkey|plugin|server|cli|lambda|index)\.ts$/;
   t.same(outside(/^(fastify|fastify-plugin|@fastify\/.+)$/, web), [], 'Fastify');
   t.same(outside(/^(ioredis|kysely|pg|libsql|@libsql\/.+)(\/|$)/, /^src\/stores\//), [], 'databases');
-  t.same(outside(/^argon2$/, /^src\/accounts\/password-hasher\.ts$/), [], 'password hashes');
+  t.same(outside(/^argon2$/, /^src\/accounts\/argon2-scheme\.ts$/), [], 'password hashes');
   t.same(outside(/^node:/, /^(?!src\/(contract|client|pages)\/)/), [], 'what runs in a browser');
 });
 
