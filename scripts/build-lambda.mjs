@@ -1,7 +1,7 @@
 // npm run build:lambda [-- --arch x64 | --local] [--out DIR]: the service as one ECMAScript module for AWS Lambda, with what it loads
 // later beside it. What is in the folder is all that is deployed.
 import { readFileSync, rmSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
@@ -18,7 +18,7 @@ const { values } = parseArgs({
 });
 const platform = values.local ? process.platform : 'linux';
 const arch = values.local ? process.arch : values.arch;
-const outdir = join(root, values.out);
+const outdir = resolve(root, values.out);
 
 /** What is never reached on Lambda: src/config.ts refuses the embedded stores there, src/latchkey.ts serves no docs. */
 const LEFT_OUT =
@@ -74,6 +74,7 @@ const { metafile } = await build({
   outExtension: { '.js': '.mjs' },
   bundle: true,
   platform: 'node',
+  mainFields: ['module', 'main'],
   format: 'esm',
   // What few requests need is read when one does: messages by AWS, the list of common passwords.
   splitting: true,
@@ -90,7 +91,6 @@ const { metafile } = await build({
   external: ['pg-native'],
   loader: { '.node': 'copy' },
   assetNames: '[name]',
-  chunkNames: 'later/[name]-[hash]',
   plugins: [leaveOut, nativeModules],
   metafile: true,
   logLevel: 'warning',

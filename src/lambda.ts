@@ -3,13 +3,16 @@ import awsLambdaFastify, { type LambdaResponse } from '@fastify/aws-lambda';
 import type { APIGatewayProxyEvent, APIGatewayProxyEventV2, Context } from 'aws-lambda';
 import { buildApp } from './app.js';
 import { clean as cleanOnce } from './commands/clean.js';
-import { loadConfig } from './config.js';
+import { loadConfigOnLambda } from './config.js';
+import { fetchParameters } from './lambda/parameters.js';
 
 /** Of a REST API (payload 1.0), or of an HTTP API and a function URL (2.0). */
 type HttpEvent = APIGatewayProxyEvent | APIGatewayProxyEventV2;
 
 // Once per instance. Redis is being connected meanwhile, SQL with the first statement.
-const app = await buildApp(loadConfig());
+const config = await loadConfigOnLambda(fetchParameters);
+const app = await buildApp(config);
+for (const warning of config.warnings) app.log.warn(warning);
 // Not decorated: a client could once forge the decorator's event (GHSA-m93c-jj3f-68ph), and nobody here needs it.
 const answer = awsLambdaFastify<HttpEvent>(app, { decorateRequest: false });
 await app.ready();
