@@ -254,7 +254,8 @@ t.test('no exported value is dead', async (t) => {
     }
   }
   const dead = sources.flatMap(({ path, tree }) => {
-    if (used.has(`${path}:*`)) return [];
+    // What the function's two entries are for stands in serverless.yml.
+    if (used.has(`${path}:*`) || path === 'src/lambda.ts') return [];
     const names = nodesOf(tree).filter(ts.isIdentifier);
     const isUsedHere = (name: string) => names.filter(({ text }) => text === name).length > 1;
     return exportedValues(tree)
