@@ -9,6 +9,7 @@ import { readSender } from './delivery/email.js';
 import { readSmtpUrl } from './delivery/smtp-url.js';
 import type { ParameterStore } from './lambda/parameters.js';
 import { deepFreeze } from './lib/deep-freeze.js';
+import { LOG_FORMATS, type LogFormat } from './lib/log-lines.js';
 import { isLoopback, type Network, readAddress, readNetwork } from './lib/network.js';
 import { isPhoneRegion, readPhoneNumber } from './otp/phone-number.js';
 import type { TrustProxy } from './security/client-address.js';
@@ -76,7 +77,14 @@ export interface Config {
   readonly defaultRole: string;
   readonly userTypes: readonly string[];
   readonly passwordBlocklist: boolean;
+  readonly compat: {
+    /** The routes of the systems that Latchkey takes over from. */
+    readonly routes: boolean;
+    /** Whether /api/token/refresh/ gives a new refresh token, or leaves the one that was sent in force. */
+    readonly rotation: boolean;
+  };
   readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
   /** Days that security events are kept; `undefined`: for ever. */
   readonly eventRetentionDays: number | undefined;
   /** base64 of 32 bytes each: the first encrypts personal fields of events, all of them decrypt. */
@@ -236,7 +244,9 @@ export function loadConfig(env: Env = process.env): Config {
     defaultRole: read.text('DEFAULT_ROLE') ?? 'viewer',
     userTypes: read.list('USER_TYPES', ['individual', 'business']),
     passwordBlocklist: read.flag('PASSWORD_BLOCKLIST', true),
+    compat: { routes: read.flag('COMPAT_ROUTES', true), rotation: read.flag('COMPAT_ROTATION', true) },
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
+    logFormat: read.oneOf('LOG_FORMAT', LOG_FORMATS, 'json'),
     eventRetentionDays: read.count('EVENT_RETENTION_DAYS', 365, 36_500),
     dataKeys: read.dataKeys('DATA_ENCRYPTION_KEY'),
     alertWebhook: readAlertWebhook(read),

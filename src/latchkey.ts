@@ -26,6 +26,7 @@ import refreshCookie from '../plugins/refresh-cookie.js';
 import requestContext from '../plugins/request-context.js';
 import requestLog from '../plugins/request-log.js';
 import schemas from '../plugins/schemas.js';
+import scripts from '../plugins/scripts.js';
 import securityHeaders from '../plugins/security-headers.js';
 import sessions from '../plugins/sessions.js';
 import stateStore from '../plugins/state-store.js';
@@ -45,7 +46,9 @@ import { refresh } from '../routes/auth/refresh.js';
 import { register } from '../routes/auth/register.js';
 import { verify } from '../routes/auth/verify.js';
 import { bothSpellings } from '../routes/both-spellings.js';
+import { oldSystems } from '../routes/compat/old-systems.js';
 import { tokens as oauthTokens } from '../routes/oauth/tokens.js';
+import { scripts as scriptRoutes } from '../routes/static/scripts.js';
 import { health } from '../routes/system/health.js';
 import { jwks } from '../routes/system/jwks.js';
 import { metrics as metricsRoute } from '../routes/system/metrics.js';
@@ -212,4 +215,11 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     },
     { prefix: '/oauth' },
   );
+
+  if (config.compat.routes) {
+    const { rotation } = config.compat;
+    await app.register(oldSystems, { defaultLocale: config.defaultLocale, rotation, spelling: routes });
+    await app.register(scripts);
+    await app.register(routes(scriptRoutes), { names: ['jwt-client.js', 'jwt-auth.js'] });
+  }
 };

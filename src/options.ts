@@ -101,6 +101,10 @@ export interface LatchkeySettings {
   defaultRole?: string;
   userTypes?: readonly string[];
   passwordBlocklist?: boolean;
+  /** The routes of the systems that Latchkey takes over from. */
+  compatRoutes?: boolean;
+  /** Whether their refresh gives a new refresh token. */
+  compatRotation?: boolean;
   defaultLocale?: Locale;
   /** Days that security events are kept. */
   eventRetentionDays?: number | 'off';
@@ -190,6 +194,8 @@ const VARIABLES: Record<keyof LatchkeySettings, string> = {
   defaultRole: 'DEFAULT_ROLE',
   userTypes: 'USER_TYPES',
   passwordBlocklist: 'PASSWORD_BLOCKLIST',
+  compatRoutes: 'COMPAT_ROUTES',
+  compatRotation: 'COMPAT_ROTATION',
   defaultLocale: 'DEFAULT_LOCALE',
   eventRetentionDays: 'EVENT_RETENTION_DAYS',
   dataEncryptionKey: 'DATA_ENCRYPTION_KEY',

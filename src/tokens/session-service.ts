@@ -74,6 +74,9 @@ export interface SessionServiceNeeds {
 
 export type SessionService = ReturnType<typeof createSessionService>;
 
+/** Of a time in seconds. */
+const toDay = (seconds: number): number => Math.floor(seconds / 86_400);
+
 /** How often a refresh may find the account changed under its hands before it gives up. */
 const MAX_STALE_TURNS = 3;
 
@@ -169,7 +172,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
     options?: { allowExpired?: boolean },
   ): TokenClaims {
     const claims = readToken(token, options);
-    if (claims.tokenType !== type) throw new AuthError('token_invalid', { why: 'token_type' });
+    if (claims.tokenType !== type) throw new AuthError('token_invalid', { finding: 'wrong_type' });
     return claims;
   }
 
@@ -250,13 +253,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
     if (!('jti' in result)) throw refusal(result, 'refresh');
     requireActive(result.user, 'refresh');
 
-    const repeatedElsewhere = result.status === 'repeated' && result.lastIp !== client.ip;
-    events.record({
-      type: repeatedElsewhere ? 'token_replayed' : 'token_refreshed',
-      userId: claims.userId,
-      sessionId: claims.sessionId,
-      client,
-    });
+    report(result, claims, client, nowSeconds);
     const issue: Issue = {
       user: result.user,
       sessionId: claims.sessionId,
@@ -265,6 +262,23 @@ export function createSessionService(needs: SessionServiceNeeds) {
       expiresAt: result.expiresAtSeconds,
     };
     return { pair: await signPair(issue, nowSeconds), limit: result.limit };
+  }
+
+  /** A session is refreshed a hundred times a day: only what tells its owner something new is stored. */
+  function report(
+    { status, lastIp }: { status: 'rotated' | 'repeated'; lastIp: string },
+    { userId, sessionId, issuedAt }: TokenClaims,
+    client: Client,
+    nowSeconds: number,
+  ): void {
+    const isElsewhere = lastIp !== client.ip;
+    if (isElsewhere && status === 'repeated') {
+      events.record({ type: 'token_replayed', userId, sessionId, client });
+    } else if (isElsewhere || toDay(issuedAt) !== toDay(nowSeconds)) {
+      events.record({ type: 'token_refreshed', userId, sessionId, client });
+    } else {
+      events.count('token_refreshed');
+    }
   }
 
   async function rotate(input: Rotate): Promise<Exclude<RotateResult, Stale>> {
@@ -277,6 +291,37 @@ export function createSessionService(needs: SessionServiceNeeds) {
       asked = { ...input, vouched: { user, generation: result.generation } };
     }
     throw new AuthError('store_unavailable', { retryAfter: 1, why: 'the account keeps changing' });
+  }
+
+  /**
+   * Gives a new access token for a refresh token that stays in force, for clients that would forget a successor. It is
+   * the pair's refresh token again.
+   * @throws token_invalid, token_expired, token_revoked, session_ended, rate_limited, store_unavailable
+   */
+  async function renewAccess(
+    token: string,
+    client: Client,
+  ): Promise<{ pair: TokenPair; limit: LimitState | undefined }> {
+    const claims = readTokenOf('refresh', token);
+    const { userId, sessionId, jti, issuedAt, expiresAt } = claims;
+    const time = now();
+    // Started in one turn, so one trip: both are of the user's slot.
+    const [limit, { user }] = await Promise.all([countRenewal(claims, time), check(claims, undefined)]);
+    events.record({ type: 'token_refreshed', userId, sessionId, client });
+    const issue: Issue = { user, sessionId, jti, issuedAt, expiresAt };
+    return { pair: { ...(await signPair(issue, toSeconds(time))), refresh: token }, limit };
+  }
+
+  async function countRenewal(
+    { userId, sessionId }: TokenClaims,
+    time: number,
+  ): Promise<LimitState | undefined> {
+    const rule = policy.refreshLimit;
+    if (!rule) return undefined;
+    const rules = [{ ...rule, name: `refresh:${sessionId}` }];
+    const { allowed, limit } = await store.hitLimits({ slot: userId, rules, now: time });
+    if (!allowed) throw new AuthError('rate_limited', { limit });
+    return limit;
   }
 
   /**
@@ -303,12 +348,13 @@ export function createSessionService(needs: SessionServiceNeeds) {
 
   /**
    * Ends the sessions that the tokens name, expired ones too. All tokens are read before anything happens.
+   * @returns whether any of them was still open.
    * @throws token_missing, token_invalid, store_unavailable
    */
   async function logout(
     tokens: { access?: string | undefined; refresh?: string | undefined },
     client: Client,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const named: TokenClaims[] = [];
     if (tokens.access !== undefined) named.push(readTokenOf('access', tokens.access, { allowExpired: true }));
     if (tokens.refresh !== undefined)
@@ -316,12 +362,14 @@ export function createSessionService(needs: SessionServiceNeeds) {
     if (named.length === 0) throw new AuthError('token_missing');
 
     const sessions = new Map(named.map(({ userId, sessionId }) => [sessionId, userId]));
-    await Promise.all(
+    const ended = await Promise.all(
       Array.from(sessions, async ([sessionId, userId]) => {
         const wasLive = await store.endSession({ userId, sessionId, reason: 'logout' });
         if (wasLive) events.record({ type: 'logout', userId, sessionId, reason: 'logout', client });
+        return wasLive;
       }),
     );
+    return ended.includes(true);
   }
 
   /**
@@ -374,6 +422,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
     readToken,
     authenticate,
     refresh,
+    renewAccess,
     verify,
     introspect,
     logout,

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { buildAssets } from '../../scripts/build-assets.mjs';
 
 const OUT_DIR = '.build';
 
@@ -14,6 +15,7 @@ export async function compile(root) {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const [code] = await once(tsc, 'close');
+  await buildAssets(root, join(root, OUT_DIR, 'assets'));
   return code === 0;
 }
 
