@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { openDatabase } from '../../src/stores/sql/database.js';
+import { httpDouble, type Received } from '../delivery/http-double.js';
+import { signV4 } from '../delivery/sign-v4.js';
 import { PASSWORD, TEST_KEY } from '../support/app.js';
 import {
   buildBundle,
@@ -16,6 +18,7 @@ import { freshPrefix, sharedRedisUrl } from '../support/redis-namespace.js';
 import { withRedis } from '../support/redis-server.js';
 
 const bundle = await buildBundle();
+const AWS_SECRET = 'zq9awssecret';
 
 /** The settings of a function, on stores of the test's own; the schema is there, as after a deployment. */
 async function settings(t: Test): Promise<Record<string, string>> {
@@ -264,6 +267,86 @@ t.test('settings that are refused end the instance, by name', async (t) => {
     /DATABASE_URL and REDIS_URL are required on Lambda/,
   );
   await refused({ JWT_SIGNING_KEY: 'short', NODE_ENV: '' }, /JWT_SIGNING_KEY .* is shorter/);
+});
+
+const AWS = {
+  AWS_REGION: 'eu-central-1',
+  AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
+  AWS_SECRET_ACCESS_KEY: AWS_SECRET,
+  AWS_SESSION_TOKEN: 'zq9session',
+};
+
+t.test('settings that name parameters', async (t) => {
+  const { JWT_SIGNING_KEY, DATABASE_URL = '', ...rest } = await settings(t);
+  const store = await httpDouble(t);
+  const known: Record<string, string> = {
+    '/latchkey/test/key': JWT_SIGNING_KEY as string,
+    '/aws/reference/secretsmanager/latchkey/database': DATABASE_URL,
+  };
+  let tries = 0;
+  store.answerWith((response, { body }) => {
+    tries += 1;
+    if (tries === 1) {
+      response.writeHead(400).end(JSON.stringify({ __type: 'com.amazonaws#ThrottlingException' }));
+      return;
+    }
+    const { Names } = JSON.parse(body) as { Names: string[] };
+    const there = Names.filter((name) => Object.hasOwn(known, name));
+    response.writeHead(200).end(
+      JSON.stringify({
+        Parameters: there.map((Name) => ({ Name, Value: known[Name] })),
+        InvalidParameters: Names.filter((name) => !there.includes(name)),
+      }),
+    );
+  });
+  const env = {
+    ...rest,
+    ...AWS,
+    AWS_ENDPOINT_URL_SSM: store.url,
+    JWT_SIGNING_KEY: 'ssm:/latchkey/test/key',
+    DATABASE_URL: 'ssm:/aws/reference/secretsmanager/latchkey/database',
+  };
+  const instance = await startInstance(t, { bundle, env });
+  await register(instance, 'secret@example.com');
+  await register(instance, 'secret2@example.com');
+  t.equal(store.received.length, 2, 'once for each instance, and once more when it was throttled');
+  const asked = store.received[1] as Received;
+  const { Names, WithDecryption } = JSON.parse(asked.body);
+  t.strictSame([Names.sort(), WithDecryption], [Object.keys(known).sort(), true]);
+  t.match(asked.headers, { 'x-amz-target': 'AmazonSSM.GetParameters', 'x-amz-security-token': 'zq9session' });
+  t.equal(asked.headers.authorization, signV4(asked, AWS_SECRET));
+
+  const refused = (changes: object, answer: RegExp) =>
+    t.rejects(startInstance(t, { bundle, env: { ...env, ...changes } }), answer);
+  await refused(
+    { JWT_SIGNING_KEY: 'ssm:/latchkey/test/gone' },
+    /JWT_SIGNING_KEY names a parameter that is not there/,
+  );
+  store.answer(400, { __type: 'AccessDeniedException', Message: 'zq9' });
+  await refused({}, /AWS Systems Manager answered 400 \(AccessDeniedException\)/);
+});
+
+t.test('a code is with AWS before the answer is there', async (t) => {
+  const sns = await httpDouble(t);
+  sns.answer(
+    200,
+    '<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>',
+    {
+      'content-type': 'text/xml',
+    },
+  );
+  const env = { ...(await settings(t)), ...AWS, SMS_PROVIDER: 'sns', AWS_ENDPOINT_URL_SNS: sns.url };
+  const instance = await startInstance(t, { bundle, env });
+  const send = httpEvent('POST', '/api/auth/otp/send', {
+    body: { phone: '09123456789', purpose: 'register' },
+  });
+  t.equal((await instance.invoke(send)).statusCode, 200);
+  t.equal(instance.timers(), 0);
+  const code = /\b\d{6}\b/.exec(new URLSearchParams(sns.received[0]?.body).get('Message') ?? '')?.[0];
+  const registered = await instance.invoke(
+    httpEvent('POST', '/api/auth/register', { body: { phone: '09123456789', otp: code, first_name: 'A' } }),
+  );
+  t.equal(registered.statusCode, 201, registered.body);
 });
 
 t.test('the memory of a thousand requests', async (t) => {
