@@ -6,7 +6,6 @@ import authenticate from '../plugins/authenticate.js';
 import authorize from '../plugins/authorize.js';
 import blacklist from '../plugins/blacklist.js';
 import cleaning from '../plugins/cleaning.js';
-import compatDialect from '../plugins/compat-dialect.js';
 import cookieJar from '../plugins/cookie-jar.js';
 import cors from '../plugins/cors.js';
 import credentials from '../plugins/credentials.js';
@@ -16,7 +15,6 @@ import docs from '../plugins/docs.js';
 import email from '../plugins/email.js';
 import errors from '../plugins/errors.js';
 import eventReports from '../plugins/event-reports.js';
-import formBody from '../plugins/form-body.js';
 import jsonBody from '../plugins/json-body.js';
 import jwt from '../plugins/jwt.js';
 import library from '../plugins/library.js';
@@ -49,7 +47,7 @@ import { refresh } from '../routes/auth/refresh.js';
 import { register } from '../routes/auth/register.js';
 import { verify } from '../routes/auth/verify.js';
 import { bothSpellings } from '../routes/both-spellings.js';
-import { simpleJwt, tokenRevocation } from '../routes/compat/simple-jwt.js';
+import { oldSystems } from '../routes/compat/old-systems.js';
 import { tokens as oauthTokens } from '../routes/oauth/tokens.js';
 import { scripts as scriptRoutes } from '../routes/static/scripts.js';
 import { docs as docsRoutes, startPage } from '../routes/system/docs.js';
@@ -57,7 +55,6 @@ import { health } from '../routes/system/health.js';
 import { jwks } from '../routes/system/jwks.js';
 import { metrics as metricsRoute } from '../routes/system/metrics.js';
 import { oauthMetadata } from '../routes/system/oauth-metadata.js';
-import { describeInSimpleJwt, describeRevocation } from './compat/simple-jwt.js';
 import type { Config } from './config.js';
 import type { Clock } from './lib/clock.js';
 import type { SessionServiceNeeds } from './tokens/session-service.js';
@@ -208,20 +205,10 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     { prefix: '/oauth' },
   );
 
-  if (!config.compat.routes) return;
-  await app.register(scripts);
-  await app.register(routes(scriptRoutes), { names: ['jwt-client.js', 'jwt-auth.js'] });
-  // The systems that Latchkey takes over from: the same services, each scope in the words of its system.
-  await app.register(async (compat) => {
-    await compat.register(formBody);
-    const { defaultLocale } = config;
-    await compat.register(async (scope) => {
-      await scope.register(compatDialect, { wording: describeInSimpleJwt });
-      await scope.register(routes(simpleJwt), { defaultLocale, rotation: config.compat.rotation });
-    });
-    await compat.register(async (scope) => {
-      await scope.register(compatDialect, { wording: describeRevocation });
-      await scope.register(routes(tokenRevocation));
-    });
-  });
+  if (config.compat.routes) {
+    const { rotation } = config.compat;
+    await app.register(oldSystems, { defaultLocale: config.defaultLocale, rotation, spelling: routes });
+    await app.register(scripts);
+    await app.register(routes(scriptRoutes), { names: ['jwt-client.js', 'jwt-auth.js'] });
+  }
 };

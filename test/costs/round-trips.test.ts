@@ -158,6 +158,31 @@ t.test('what each request costs, limits included', async (t) => {
       request: (who) => ({ url: '/api/auth/login', ...post({ email: who.email, password: PASSWORD }) }),
       cost: { trips: 2, statements: 2, eventStatements: 1 },
     },
+    {
+      name: 'login in words of SimpleJWT',
+      request: (who) => ({ url: '/api/token/', ...post({ username: who.email, password: PASSWORD }) }),
+      cost: { trips: 2, statements: 2, eventStatements: 1 },
+    },
+    {
+      name: 'refresh in words of SimpleJWT',
+      request: (who) => ({ url: '/api/token/refresh/', ...post({ refresh: who.refresh }) }),
+      cost: { trips: 1, statements: 0, eventStatements: 1 },
+    },
+    {
+      name: 'verify in words of SimpleJWT',
+      request: (who) => ({ url: '/api/token/verify/', ...post({ token: who.refresh }) }),
+      cost: { trips: 1, ...free },
+    },
+    {
+      name: 'who is calling, asked by a client of PyCoder',
+      request: (who) => ({ url: '/api/user/', headers: bearer(who.access) }),
+      cost: { trips: 1, ...free },
+    },
+    {
+      name: 'logout of a client by phone',
+      request: (who) => ({ url: '/api/logout/', ...post({ refresh: who.refresh }) }),
+      cost: { trips: 1, statements: 0, eventStatements: 1 },
+    },
   ];
   const [one, other] = [await signUp(meter), await signUp(meter)];
   // What passwords cost is no question here.
@@ -390,7 +415,8 @@ t.test('codes by phone, limits included', async (t) => {
   });
   const send = (phone: string, purpose: string) =>
     meter.send({ url: '/api/auth/otp/send', ...post({ phone, purpose }) });
-  const login = (otp: string) => meter.send({ url: '/api/auth/login', ...post({ phone: known.e164, otp }) });
+  const login = (otp: string, phone = known.e164) =>
+    meter.send({ url: '/api/auth/login', ...post({ phone, otp }) });
   const register = (phone: string) =>
     meter.send({ url: '/api/auth/register', ...post({ phone, otp: '123456' }) });
   const measure = async (status: number, ask: () => Promise<LightMyRequestResponse>) => {
@@ -400,7 +426,7 @@ t.test('codes by phone, limits included', async (t) => {
   };
   // Once to warm up: Redis learns its scripts.
   await expectStatus(200, send(another.e164, 'register'));
-  await expectStatus(400, login('123456'));
+  await expectStatus(400, login('654321'));
   await expectStatus(201, register(another.e164));
   await expectStatus(
     429,
@@ -430,7 +456,8 @@ t.test('codes by phone, limits included', async (t) => {
     eventStatements === 1 || eventStatements === 2,
     'two events: one batch, unless one leaves between them',
   );
-  t.same(await measure(400, () => login('123456')), { trips: 1, statements: 1, eventStatements: 1 }, 'again');
+  const unsent = await measure(400, () => login('123456', freshNumber().e164));
+  t.same(unsent, { trips: 1, statements: 1, eventStatements: 1 }, 'a code that was never sent');
   t.same(await measure(400, () => login('x')), { trips: 0, statements: 0, eventStatements: 0 }, 'no code');
 });
 
