@@ -11,7 +11,6 @@ import cors from '../plugins/cors.js';
 import credentials from '../plugins/credentials.js';
 import database from '../plugins/database.js';
 import deviceCookie from '../plugins/device-cookie.js';
-import docs from '../plugins/docs.js';
 import email from '../plugins/email.js';
 import errors from '../plugins/errors.js';
 import eventReports from '../plugins/event-reports.js';
@@ -50,7 +49,6 @@ import { bothSpellings } from '../routes/both-spellings.js';
 import { oldSystems } from '../routes/compat/old-systems.js';
 import { tokens as oauthTokens } from '../routes/oauth/tokens.js';
 import { scripts as scriptRoutes } from '../routes/static/scripts.js';
-import { docs as docsRoutes, startPage } from '../routes/system/docs.js';
 import { health } from '../routes/system/health.js';
 import { jwks } from '../routes/system/jwks.js';
 import { metrics as metricsRoute } from '../routes/system/metrics.js';
@@ -72,7 +70,10 @@ export interface ServiceOptions {
 export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options) => {
   const { config, now, customClaims, guest } = options;
   const { jwt: token, limits, publicUrl, corsOrigins } = config;
-  const hasDocs = guest?.docs ?? true;
+  const hasDocs = guest?.docs ?? !config.lambda;
+  // On Lambda nothing runs after the answer, and the process may stand still until the next request.
+  const mode = config.lambda ? 'inline' : 'background';
+  const mayFreeze = config.lambda;
   const routes = guest ? bothSpellings : <Plugin>(plugin: Plugin) => plugin;
 
   await app.register(requestContext);
@@ -89,8 +90,9 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     });
   }
   await app.register(jsonBody);
-  await app.register(schemas);
-  if (hasDocs) await app.register(docs, { publicUrl, version: VERSION });
+  await app.register(schemas, { lazy: config.lambda });
+  // Read only where it is served: the Lambda bundle has none of it.
+  if (hasDocs) await app.register(import('../plugins/docs.js'), { publicUrl, version: VERSION });
 
   await app.register(database, {
     url: config.databaseUrl,
@@ -98,11 +100,13 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     migrate: config.migrate,
     dataKeys: config.dataKeys,
     postsAlerts: config.alertWebhook !== undefined,
+    mayFreeze,
   });
   await app.register(stateStore, {
     redisUrl: config.redisUrl,
     redisCluster: config.redisCluster,
     redisPrefix: config.redisPrefix,
+    mayFreeze,
   });
   await app.register(jwt, { key: token.signingKey, algorithm: token.algorithm, keySet: token.keySet });
   await app.register(sessions, {
@@ -121,12 +125,14 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     },
     customClaims,
     now,
+    mode,
   });
   await app.register(blacklist, { leeway: token.leeway });
   await app.register(cookieJar, { publicUrl });
   await app.register(deviceCookie);
   await app.register(email, {
     email: config.email,
+    mode,
     dataDir: config.dataDir,
     publicUrl,
     verification: config.emailVerification,
@@ -137,6 +143,7 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   await app.register(otp, {
     policy: config.otp,
     sms: config.sms,
+    mode,
     dataDir: config.dataDir,
     publicUrl,
     registration: config.registration,
@@ -148,9 +155,10 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     defaultRole: config.defaultRole,
     phoneRegion: config.otp.phoneRegion,
     defaultLocale: config.defaultLocale,
+    checksRole: !config.lambda,
   });
   await app.register(eventReports);
-  await app.register(alerts, { webhook: config.alertWebhook });
+  await app.register(alerts, { webhook: config.alertWebhook, mode });
   await app.register(cleaning, { eventRetentionDays: config.eventRetentionDays });
   await app.register(rateLimit, { anon: limits.anon, now });
   await app.register(authenticate);
@@ -162,8 +170,11 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   if (guest?.metrics ?? true) await app.register(routes(metricsRoute), { token: config.metricsToken });
   await app.register(routes(jwks));
   await app.register(routes(oauthMetadata), { issuer: token.issuer, publicUrl });
-  if (hasDocs) await app.register(routes(docsRoutes));
-  if (!guest) await app.register(startPage);
+  if (hasDocs) {
+    const { docs, startPage } = await import('../routes/system/docs.js');
+    await app.register(routes(docs));
+    if (!guest) await app.register(startPage);
+  }
   await app.register(
     async (auth) => {
       await auth.register(routes(register), { defaultLocale: config.defaultLocale });
