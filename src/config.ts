@@ -73,6 +73,8 @@ export interface Config {
   readonly defaultRole: string;
   readonly userTypes: readonly string[];
   readonly passwordBlocklist: boolean;
+  /** Serve the pages for people. */
+  readonly pages: boolean;
   readonly logLevel: LogLevel;
   /** Days that security events are kept; `undefined`: for ever. */
   readonly eventRetentionDays: number | undefined;
@@ -223,6 +225,7 @@ export function loadConfig(env: Env = process.env): Config {
     defaultRole: read.text('DEFAULT_ROLE') ?? 'viewer',
     userTypes: read.list('USER_TYPES', ['individual', 'business']),
     passwordBlocklist: read.flag('PASSWORD_BLOCKLIST', true),
+    pages: read.flag('PAGES', true),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     eventRetentionDays: read.count('EVENT_RETENTION_DAYS', 365, 36_500),
     dataKeys: read.dataKeys('DATA_ENCRYPTION_KEY'),

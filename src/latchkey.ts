@@ -21,6 +21,7 @@ import library from '../plugins/library.js';
 import metrics from '../plugins/metrics.js';
 import oauthClients from '../plugins/oauth-clients.js';
 import otp from '../plugins/otp.js';
+import pageAssets from '../plugins/page-assets.js';
 import phoneSignIn from '../plugins/phone-sign-in.js';
 import rateLimit from '../plugins/rate-limit.js';
 import refreshCookie from '../plugins/refresh-cookie.js';
@@ -47,7 +48,8 @@ import { register } from '../routes/auth/register.js';
 import { verify } from '../routes/auth/verify.js';
 import { bothSpellings } from '../routes/both-spellings.js';
 import { tokens as oauthTokens } from '../routes/oauth/tokens.js';
-import { docs as docsRoutes, startPage } from '../routes/system/docs.js';
+import { pages, startPage } from '../routes/pages/pages.js';
+import { docs as docsRoutes, startPage as docsFirst } from '../routes/system/docs.js';
 import { health } from '../routes/system/health.js';
 import { jwks } from '../routes/system/jwks.js';
 import { metrics as metricsRoute } from '../routes/system/metrics.js';
@@ -62,7 +64,7 @@ export interface ServiceOptions {
   now: Clock;
   customClaims?: SessionServiceNeeds['customClaims'];
   /** Set in an application that is not ours: what belongs to a server is left to it, unless it is asked for. */
-  guest?: { docs: boolean; health: boolean; metrics: boolean };
+  guest?: { docs: boolean; health: boolean; metrics: boolean; pages: boolean };
 }
 
 /** All of Latchkey as one Fastify plugin: first what routes stand on, then the routes, in this order. */
@@ -160,7 +162,22 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   await app.register(routes(jwks));
   await app.register(routes(oauthMetadata), { issuer: token.issuer, publicUrl });
   if (hasDocs) await app.register(routes(docsRoutes));
-  if (!guest) await app.register(startPage);
+  if (guest?.pages ?? config.pages) await app.register(pageAssets);
+  if (app.pageAssets) {
+    await app.register(routes(pages), {
+      assets: app.pageAssets,
+      publicUrl,
+      defaultLocale: config.defaultLocale,
+      settings: {
+        registration: config.registration === 'open',
+        phone: config.sms !== undefined,
+        email: config.email !== undefined,
+        otpLength: config.otp.length,
+        userTypes: config.userTypes,
+      },
+    });
+  }
+  if (!guest) await app.register(app.pageAssets ? startPage : docsFirst);
   await app.register(
     async (auth) => {
       await auth.register(routes(register), { defaultLocale: config.defaultLocale });
