@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { compile } from '../test/runner/build.mjs';
-import { findServers } from '../test/runner/prerequisites.mjs';
+import { locateServers } from '../test/runner/prerequisites.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const cli = here('../dist/src/cli.js');
@@ -54,7 +54,7 @@ export async function startRedis() {
 /** The tests know how to start a PostgreSQL of their own; it goes where Redis is. */
 export async function startPostgres() {
   const root = here('..');
-  Object.assign(process.env, findServers());
+  Object.assign(process.env, locateServers());
   if (!(await compile(root))) throw new Error('the tests do not compile');
   const support = await import('../.build/test/support/postgres-server.js');
   return support.startPostgres();

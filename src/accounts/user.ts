@@ -1,3 +1,5 @@
+import { END_REASONS, type EndReason } from '../contract/end-reasons.js';
+
 /**
  * A person's account as the rest of Latchkey knows it: everything that goes into claims and answers, and
  * nothing that could log anybody in. Times are milliseconds since the epoch.
@@ -31,20 +33,4 @@ export interface User {
   authReason: EndReason | null;
 }
 
-/** Why a session ended. Callers see it as `reason`. */
-export const END_REASONS = [
-  'logout',
-  'logout_all',
-  'session_deleted',
-  'reuse',
-  'expired',
-  'password_change',
-  'password_reset',
-  'account_disabled',
-  'account_deleted',
-  'identity_verified',
-  'admin',
-  'unknown',
-] as const;
-
-export type EndReason = (typeof END_REASONS)[number];
+export { END_REASONS, type EndReason };

@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.js';
 import { newEventId } from '../lib/ids.js';
 import { alertsAbout } from './alerts.js';
 import type { EventRecorder, EventStore, EventType, Happening, SecurityEvent } from './events.js';
+import { createTallies } from './tally.js';
 import { createWaitingRooms, type Waiting } from './waiting-rooms.js';
 
 export interface EventRecorderNeeds {
@@ -30,6 +31,7 @@ export function createEventRecorder(needs: EventRecorderNeeds): EventRecorder {
     now,
     onDropped: (count) => onTrouble(new Error('too many events wait for the database'), count),
   });
+  const tallies = createTallies();
   let timer: NodeJS.Timeout | undefined;
   let flushing: Promise<void> | undefined;
   let next: Promise<void> | undefined;
@@ -78,6 +80,11 @@ export function createEventRecorder(needs: EventRecorderNeeds): EventRecorder {
 
   async function write(): Promise<void> {
     if (!rooms.tellDropped({ isLast: closed })) schedule();
+    await writeEvents();
+    await writeTallies();
+  }
+
+  async function writeEvents(): Promise<void> {
     // What is routine and comes meanwhile waits for its turn: a busy hour would never let this end.
     const covered = rooms.lastTicket();
     let size = BATCH;
@@ -98,22 +105,41 @@ export function createEventRecorder(needs: EventRecorderNeeds): EventRecorder {
     try {
       await store.insert(events);
     } catch (error) {
-      const away = error instanceof AuthError && error.code === 'store_unavailable';
+      const away = isAway(error);
       // What SQL refuses it would refuse for ever: it is looked for by halves, so that it takes no other along.
       if (away || batch.length > 1) rooms.putBack(batch);
       else onTrouble(error, 1);
-      if (away) {
-        onTrouble(error, 0);
-        rooms.settleAll();
-        schedule();
-        throw error;
-      }
+      if (away) giveUpForNow(error);
       if (batch.length === 1) batch[0]?.onSettled?.();
       return false;
     }
     for (const { onSettled } of batch) onSettled?.();
     for (const listener of listeners) listener(events);
     return true;
+  }
+
+  async function writeTallies(): Promise<void> {
+    const taken = tallies.take();
+    if (taken.length === 0) return;
+    try {
+      await store.tally(taken);
+    } catch (error) {
+      if (isAway(error)) {
+        tallies.putBack(taken);
+        giveUpForNow(error);
+      }
+      onTrouble(
+        error,
+        taken.reduce((sum, { count }) => sum + count, 0),
+      );
+    }
+  }
+
+  function giveUpForNow(error: unknown): never {
+    onTrouble(error, 0);
+    rooms.settleAll();
+    schedule();
+    throw error;
   }
 
   return {
@@ -125,6 +151,11 @@ export function createEventRecorder(needs: EventRecorderNeeds): EventRecorder {
     async store(happening) {
       const settled = new Promise<void>((onSettled) => add(prepare(happening), onSettled));
       await Promise.race([settled, tryFlush()]);
+    },
+    count(type) {
+      onEvent?.(type);
+      tallies.add(type, now());
+      schedule();
     },
     flush,
     waiting: () => rooms.size(),
@@ -138,3 +169,5 @@ export function createEventRecorder(needs: EventRecorderNeeds): EventRecorder {
     },
   };
 }
+
+const isAway = (error: unknown): boolean => error instanceof AuthError && error.code === 'store_unavailable';

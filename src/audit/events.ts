@@ -1,11 +1,13 @@
 import type { EndReason } from '../accounts/user.js';
 import type { AlertKind } from './alerts.js';
+import type { Tally } from './tally.js';
 
 /** What can happen to an account or a session that its owner, or an operator, may one day want to know. */
 export const EVENT_TYPES = [
   'registered',
   'login',
   'login_failed',
+  /** Stored when it tells something new, from another address or on another day; always counted. */
   'token_refreshed',
   /** A refresh token one behind was answered again, to another address than its session was last seen at. */
   'token_replayed',
@@ -157,6 +159,8 @@ export interface EventSummary {
 export interface EventStore {
   /** Stores and counts them, all or none; of a user who is gone nothing is stored that could be personal. */
   insert(events: readonly SecurityEvent[]): Promise<void>;
+  /** Adds to the counts of the charts alone. */
+  tally(tallies: readonly Tally[]): Promise<void>;
   /** Newest first. */
   list(filter: EventFilter, page: EventPage): Promise<StoredEvent[]>;
   /** Those that the owner of an account is shown. */
@@ -181,6 +185,8 @@ export interface EventRecorder {
   record(happening: Happening): void;
   /** For events that matter: stored before this resolves, or kept for the next try when SQL is away. */
   store(happening: Happening): Promise<void>;
+  /** For what happens all day and tells nobody anything new: only its number is kept, for charts and metrics. */
+  count(type: EventType): void;
   /** The event as a row, for a transaction that wants to write it itself. */
   prepare(happening: Happening): SecurityEvent;
   /** Stores what waits. @throws store_unavailable when SQL is away: then it goes on waiting. */

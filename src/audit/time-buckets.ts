@@ -5,7 +5,7 @@ export type Interval = 'hour' | 'day';
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 /** Every zone in use is a whole number of quarters of an hour away from UTC, and so are its changes of clock. */
-const QUARTER_MS = 900_000;
+export const QUARTER_MS = 900_000;
 
 /** `undefined` for a name that nobody knows. */
 export function readTimeZone(name: string): TimeZone | undefined {

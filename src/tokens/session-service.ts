@@ -74,6 +74,9 @@ export interface SessionServiceNeeds {
 
 export type SessionService = ReturnType<typeof createSessionService>;
 
+/** Of a time in seconds. */
+const toDay = (seconds: number): number => Math.floor(seconds / 86_400);
+
 /** How often a refresh may find the account changed under its hands before it gives up. */
 const MAX_STALE_TURNS = 3;
 
@@ -250,13 +253,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
     if (!('jti' in result)) throw refusal(result, 'refresh');
     requireActive(result.user, 'refresh');
 
-    const repeatedElsewhere = result.status === 'repeated' && result.lastIp !== client.ip;
-    events.record({
-      type: repeatedElsewhere ? 'token_replayed' : 'token_refreshed',
-      userId: claims.userId,
-      sessionId: claims.sessionId,
-      client,
-    });
+    report(result, claims, client, nowSeconds);
     const issue: Issue = {
       user: result.user,
       sessionId: claims.sessionId,
@@ -265,6 +262,23 @@ export function createSessionService(needs: SessionServiceNeeds) {
       expiresAt: result.expiresAtSeconds,
     };
     return { pair: await signPair(issue, nowSeconds), limit: result.limit };
+  }
+
+  /** A session is refreshed a hundred times a day: only what tells its owner something new is stored. */
+  function report(
+    { status, lastIp }: { status: 'rotated' | 'repeated'; lastIp: string },
+    { userId, sessionId, issuedAt }: TokenClaims,
+    client: Client,
+    nowSeconds: number,
+  ): void {
+    const isElsewhere = lastIp !== client.ip;
+    if (isElsewhere && status === 'repeated') {
+      events.record({ type: 'token_replayed', userId, sessionId, client });
+    } else if (isElsewhere || toDay(issuedAt) !== toDay(nowSeconds)) {
+      events.record({ type: 'token_refreshed', userId, sessionId, client });
+    } else {
+      events.count('token_refreshed');
+    }
   }
 
   async function rotate(input: Rotate): Promise<Exclude<RotateResult, Stale>> {

@@ -13,6 +13,7 @@ function makeRecorder(t: Test, { ticks = true } = {}) {
   let away = false;
   let held: Promise<void> | undefined;
   const batches: SecurityEvent[][] = [];
+  const charts: (readonly [at: number, type: EventType, count: number])[] = [];
   const troubles: { error: unknown; dropped: number }[] = [];
   const store: EventStore = {
     async insert(events) {
@@ -20,6 +21,11 @@ function makeRecorder(t: Test, { ticks = true } = {}) {
       if (away) throw storeUnavailable(new Error('connection refused'));
       if (events.some(({ userId }) => userId?.startsWith('poison'))) throw new Error('value too long');
       batches.push([...events]);
+    },
+    async tally(tallies) {
+      if (away) throw storeUnavailable(new Error('connection refused'));
+      if (tallies.some(({ type }) => type === 'alert')) throw new Error('value too long');
+      charts.push(...tallies.map(({ at, type, count }) => [at, type, count] as const));
     },
     list: async () => [],
     listOfUser: async () => [],
@@ -39,6 +45,7 @@ function makeRecorder(t: Test, { ticks = true } = {}) {
   return {
     recorder,
     batches,
+    charts,
     troubles,
     counted,
     told,
@@ -178,6 +185,7 @@ t.test('while SQL is away events wait, and none is lost, doubled or moved', asyn
   setAway(true);
   record('u0', 'u1');
   await recorder.store({ type: 'account_disabled', userId: 'u2' });
+  await settle();
   t.same(stored(), []);
   t.ok(troubles.length > 0 && troubles.every(({ dropped }) => dropped === 0), 'it is told that they wait');
   record('u3');
@@ -194,6 +202,48 @@ t.test('while SQL is away events wait, and none is lost, doubled or moved', asyn
   await settle();
   t.equal(troubles.length, told);
   t.equal(stored().length, 4);
+});
+
+t.test('what is only counted comes to the charts by the quarter of an hour', async (t) => {
+  const { recorder, charts, batches, counted, troubles, setAway, advance } = makeRecorder(t, {
+    ticks: false,
+  });
+  for (let n = 0; n < 3; n++) recorder.count('token_refreshed');
+  recorder.count('login');
+  mock.timers.tick(1000);
+  await settle();
+  t.same(charts, [
+    [0, 'login', 1],
+    [0, 'token_refreshed', 3],
+  ]);
+  t.same(
+    counted,
+    ['token_refreshed', 'token_refreshed', 'token_refreshed', 'login'],
+    'the metrics know at once',
+  );
+
+  setAway(true);
+  recorder.count('token_refreshed');
+  await t.rejects(recorder.flush(), { code: 'store_unavailable' });
+  advance(900_000);
+  recorder.count('token_refreshed');
+  setAway(false);
+  mock.timers.tick(1000);
+  await settle();
+  const late = [
+    [0, 'token_refreshed', 1],
+    [900_000, 'token_refreshed', 1],
+  ] as const;
+  t.same(charts.slice(2), late, 'what had to wait counts where it happened');
+  t.same([batches, troubles.map(({ dropped }) => dropped)], [[], [0]]);
+
+  recorder.count('alert');
+  recorder.count('login');
+  await recorder.flush();
+  t.equal(troubles.at(-1)?.dropped, 2, 'what SQL refuses is told');
+  recorder.count('logout');
+  await recorder.close();
+  t.same(charts.at(-1), [900_000, 'logout', 1], 'the end takes along what is left');
 });
 
 t.test('an event that SQL refuses is dropped, alone, and told', async (t) => {
@@ -277,6 +327,7 @@ t.test('a flood of failures of nobody is sampled: it holds up nothing and pushes
   fail(20, 'known');
   const storing = recorder.store({ type: 'role_changed', userId: 'u2' });
   await storing;
+  await settle();
   t.ok(recorder.waiting() < 4200);
   setAway(false);
   await recorder.flush();

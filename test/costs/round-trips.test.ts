@@ -24,7 +24,7 @@ interface Cost {
   trips: number;
   /** SQL statements but for stored events. */
   statements: number;
-  /** Statements that store events. */
+  /** Statements that store or count events. */
   eventStatements: number;
 }
 
@@ -33,7 +33,7 @@ interface Meter extends TestApp {
   measure<T>(work: () => Promise<T>): Promise<Cost & { result: T }>;
 }
 
-const storesEvents = (statement: string): boolean => statement.includes('insert into "events"');
+const storesEvents = (statement: string): boolean => /insert into "(events|event_counts)"/.test(statement);
 
 /** The service on Redis and PostgreSQL, with a counting proxy before each. */
 async function meteredApp(t: Test, env: Record<string, string> = {}): Promise<Meter> {

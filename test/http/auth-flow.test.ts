@@ -671,8 +671,14 @@ async function activity(t: Test, app: TestApp): Promise<void> {
     headers: bearer(second.access),
     payload: { last_name: 'Y' },
   });
-  const { refresh, access } = await refreshed(app, second.refresh);
-  t.ok(refresh);
+  const { refresh } = await refreshed(app, second.refresh);
+  const moved = await send({
+    method: 'POST',
+    url: '/api/auth/refresh',
+    payload: { refresh },
+    remoteAddress: from,
+  });
+  const { access } = moved.json();
 
   await t.test("the caller's own events, newest first, with why a session ended", async (t) => {
     const answer = await send(get('/api/auth/activity', access));
@@ -695,6 +701,7 @@ async function activity(t: Test, app: TestApp): Promise<void> {
     t.match(at, ISO_UTC);
     const user_agent = 'lightMyRequest';
     t.strictSame(failed, { type: 'login_failed', session_id: null, reason: null, ip: from, user_agent });
+    t.equal(events[0].ip, from, 'a refresh from where the session was is no news');
     t.equal(events[2].session_id, decode(first.access).claims.sid);
     const foreign = await eventsOf(app, stranger.access);
     t.strictSame(

@@ -15,28 +15,26 @@ export function requireNode() {
 
 /** Installs what is missing where that is possible; the answer goes into the tests' environment. */
 export function findServers() {
-  const found = locate();
-  if (found) return found;
+  const found = locateServers();
+  if (isComplete(found)) return found;
   if (!canInstall()) throw new RunError(howToInstall());
   install();
-  const installed = locate();
-  if (!installed) throw new RunError(`apt-get did not bring everything. ${howToInstall()}`);
+  const installed = locateServers();
+  if (!isComplete(installed)) throw new RunError(`apt-get did not bring everything. ${howToInstall()}`);
   return installed;
 }
 
-function locate() {
-  const redis = which('redis-server');
-  const postgres = [whichDir('initdb', 'postgres'), ...debianPostgresDirs()].find(Boolean);
-  const chromium = CHROMIUM_NAMES.map(which).find(Boolean);
-  const python = PYTHONS.find(knowsSimpleJwt);
-  if (!redis || !postgres || !chromium || !python) return undefined;
+/** Where each of them is; what is missing is undefined. */
+export function locateServers() {
   return {
-    TEST_REDIS_SERVER: redis,
-    TEST_POSTGRES_BIN: postgres,
-    TEST_CHROMIUM: chromium,
-    TEST_DJANGO_PYTHON: python,
+    TEST_REDIS_SERVER: which('redis-server'),
+    TEST_POSTGRES_BIN: [whichDir('initdb', 'postgres'), ...debianPostgresDirs()].find(Boolean),
+    TEST_CHROMIUM: CHROMIUM_NAMES.map(which).find(Boolean),
+    TEST_DJANGO_PYTHON: PYTHONS.find(knowsSimpleJwt),
   };
 }
+
+const isComplete = (found) => Object.values(found).every(Boolean);
 
 const CHROMIUM_NAMES = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
 

@@ -7,11 +7,12 @@ import t, { type Test } from 'tap';
 import { describeAlert } from '../../src/audit/alerts.js';
 import type { EventFilter, SecurityEvent, StoredEvent } from '../../src/audit/events.js';
 import { createFieldCipher } from '../../src/audit/field-cipher.js';
+import { QUARTER_MS } from '../../src/audit/time-buckets.js';
 import { newAccountId, newEventId, newTokenId } from '../../src/lib/ids.js';
 import { createAccountStore } from '../../src/stores/sql/account-store.js';
 import { type Database, type Dialect, openDatabase } from '../../src/stores/sql/database.js';
 import { createEventStore } from '../../src/stores/sql/event-store.js';
-import { createEventWriter, QUARTER_MS } from '../../src/stores/sql/event-writer.js';
+import { createEventWriter } from '../../src/stores/sql/event-writer.js';
 import { freshDatabase } from '../support/postgres-server.js';
 
 const [OLD_KEY, NEW_KEY] = ['k', 'K'].map((letter) =>
@@ -107,6 +108,16 @@ for (const dialect of ['sqlite', 'postgres'] as const) {
         (await events.count([{ from: at, to: at + QUARTER_MS }], ['logout', 'alert'])).length,
         0,
         'counted to the quarter of an hour in which it happened',
+      );
+      await events.tally([{ at: 60 * QUARTER_MS, type: 'token_refreshed', count: 2 }]);
+      await events.tally([
+        { at: 60 * QUARTER_MS, type: 'token_refreshed', count: 3 },
+        { at: 61 * QUARTER_MS, type: 'token_refreshed', count: 4 },
+      ]);
+      t.same(
+        await events.count([{ from: 60 * QUARTER_MS, to: 61 * QUARTER_MS }], ['token_refreshed']),
+        [{ span: 0, type: 'token_refreshed', count: 5 }],
+        'what is counted and not stored',
       );
       const quarter = { from: 40 * QUARTER_MS, to: 41 * QUARTER_MS };
       t.same(

@@ -62,6 +62,16 @@ export function createEventStore(
       if (events.length > 0) await run(() => write(db, events));
     },
 
+    async tally(tallies) {
+      const upsert = db
+        .insertInto('event_counts')
+        .values([...tallies])
+        .onConflict((row) =>
+          row.columns(['at', 'type']).doUpdateSet({ count: sql`event_counts.count + excluded.count` }),
+        );
+      await run(() => upsert.execute());
+    },
+
     async list(filter, page) {
       const [first, ...others] = branchesOf(filter, cipher).map((branch) => selectPage(filter, page, branch));
       if (!first) return [];

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { SecurityEvent } from '../../audit/events.js';
 import type { FieldCipher } from '../../audit/field-cipher.js';
+import { QUARTER_MS } from '../../audit/time-buckets.js';
 import { newEventId } from '../../lib/ids.js';
 import { limitAddress } from '../../security/client-address.js';
 import type { Dialect } from './database.js';
@@ -17,9 +18,6 @@ export interface EventWriterOptions {
   /** What is to be posted about an event of type `alert`; left out where alerts are posted nowhere. */
   describeAlert?: ((event: SecurityEvent) => string) | undefined;
 }
-
-/** Every time zone in use is a whole number of these away from UTC (ms). */
-export const QUARTER_MS = 900_000;
 
 const COLUMNS = [
   ...['uid', 'at', 'type', 'user_id', 'actor_id', 'session_id', 'reason'],
