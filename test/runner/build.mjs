@@ -3,17 +3,24 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { buildPages } from '../../scripts/build-pages.mjs';
 
 const OUT_DIR = '.build';
 
 /** False when the compiler found errors; it has printed them. */
 export async function compile(root) {
   removeStaleOutput(root);
-  const tsc = spawn(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.test.json'], {
+  const isFine = [await tsc(root, 'tsconfig.test.json'), await tsc(root, 'tsconfig.pages.json')];
+  await buildPages(root, join(root, OUT_DIR, 'assets'));
+  return isFine.every(Boolean);
+}
+
+async function tsc(root, project) {
+  const compiler = spawn(process.execPath, ['node_modules/typescript/bin/tsc', '-p', project], {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
   });
-  const [code] = await once(tsc, 'close');
+  const [code] = await once(compiler, 'close');
   return code === 0;
 }
 
