@@ -8,7 +8,7 @@ import { EVENT_TYPES } from '../../src/audit/events.js';
 import { END_REASONS } from '../../src/contract/end-reasons.js';
 import { endReasonNames, eventNames } from '../../src/pages/texts/events.js';
 import { PASSWORD, signUp } from '../support/app.js';
-import { findBarriers, type Served, served, visitor, withBrowser } from './browser.js';
+import { findBarriers, type Served, served, type Visitor, visitor, withBrowser } from './browser.js';
 import { superuser } from './scene.js';
 
 /** Not in the repository; for people to look at. */
@@ -113,14 +113,7 @@ t.test('every page in both languages, light and dark, wide and narrow', async (t
   const boss = await populate(app);
   const guest = await visitor(await withBrowser(t), app, { viewport: WIDE, colorScheme: 'light' });
   const signedIn = await visitor(guest.context.browser()!, app, { viewport: WIDE, colorScheme: 'light' });
-  await signedIn.context.request.post('/api/auth/login', {
-    headers: { 'x-auth-transport': 'cookie' },
-    data: { email: boss.email, password: PASSWORD },
-  });
-  const sid = JSON.parse(Buffer.from(boss.access.split('.')[1] as string, 'base64url').toString()).sub;
-  await signedIn.context.addInitScript(
-    `localStorage.latchkey ??= '${JSON.stringify({ sid: 'unknown', sub: sid })}'`,
-  );
+  await signIn(signedIn, boss.email);
 
   for (const view of VIEWS) {
     await t.test(view.name, async (t) => {
@@ -139,6 +132,15 @@ t.test('every page in both languages, light and dark, wide and narrow', async (t
     'nothing in the console, no violated policy',
   );
 });
+
+async function signIn({ open }: Visitor, email: string): Promise<void> {
+  const page = await open('/sign-in');
+  await page.locator('[name=identifier]').fill(email);
+  await page.locator('[name=password]').fill(PASSWORD);
+  await submit(page);
+  await page.waitForURL('**/account');
+  await page.close();
+}
 
 /** A service where something has happened. */
 async function populate(app: Served) {

@@ -1,12 +1,14 @@
 import { useState } from 'preact/hooks';
 import type { AuthError, Session } from '../../client/auth-client.js';
 import { useLoaded } from '../data.js';
-import { fill, formatAgo, formatTime, useTexts } from '../locale.js';
+import { fill, formatAgo, formatTime, getLocale, useLocale, useTexts } from '../locale.js';
 import { client } from '../session.js';
 import { accountTexts } from '../texts/account.js';
+import { sayDevice } from '../texts/devices.js';
 import { uiTexts } from '../texts/ui.js';
 import { Button } from '../ui/button.js';
 import { Dialog } from '../ui/dialog.js';
+import { Latin } from '../ui/event-list.js';
 import { Form, ProblemNotice } from '../ui/form.js';
 import { LaptopIcon, PhoneIcon } from '../ui/icons.js';
 import { Notice } from '../ui/notice.js';
@@ -27,7 +29,7 @@ export function Devices() {
     setSaid(undefined);
     try {
       await client.endSession(session.id);
-      setSaid(fill(texts.signedOutDevice, { device: session.device }));
+      setSaid(fill(texts.signedOutDevice, { device: sayDevice(session.device, getLocale()) }));
     } catch (error) {
       // It was signed out elsewhere meanwhile: that is what was wanted.
       if ((error as AuthError).code !== 'not_found') setFailure(error as AuthError);
@@ -63,6 +65,7 @@ interface SessionListProps {
 /** Open sessions, one below the other; the one that is asking has no button. */
 export function SessionList({ sessions, onEnd }: SessionListProps) {
   const texts = useTexts(accountTexts);
+  const locale = useLocale();
   const [ending, setEnding] = useState<string>();
   const end = async (session: Session) => {
     setEnding(session.id);
@@ -79,13 +82,13 @@ export function SessionList({ sessions, onEnd }: SessionListProps) {
             </div>
             <div>
               <p class="item-title">
-                <bdi>{session.device}</bdi>
+                <bdi>{sayDevice(session.device, locale)}</bdi>
                 {session.current && <span class="badge good">{texts.thisDevice}</span>}
               </p>
               <p class="facts">
                 <span>{fill(texts.signedIn, { time: formatTime(session.created_at) })}</span>
                 <span>{fill(texts.lastUsed, { time: formatAgo(session.last_used_at) })}</span>
-                <span class="latin">{session.ip}</span>
+                <Latin text={session.ip} />
               </p>
             </div>
           </div>
@@ -94,7 +97,7 @@ export function SessionList({ sessions, onEnd }: SessionListProps) {
               small
               busy={ending === session.id}
               aria-label={fill(texts.signOutDeviceLong, {
-                device: session.device,
+                device: sayDevice(session.device, locale),
                 time: formatTime(session.created_at),
               })}
               onClick={() => void end(session)}

@@ -4,8 +4,12 @@ import { fill, formatDate, formatNumber, useLocale, useTexts } from '../locale.j
 import { settings } from '../page-settings.js';
 import { adminTexts } from '../texts/admin.js';
 
+/** By its name among the styles. */
+export type Colour = 'accent' | 'danger' | 'good';
+
 export interface Series {
   label: string;
+  colour: Colour;
   values: readonly number[];
 }
 
@@ -30,9 +34,9 @@ export function ChartCard({ title, times, byDay, series }: ChartCardProps) {
       <figcaption>
         <h2>{title}</h2>
         <ul class="legend-row">
-          {series.map(({ label }, index) => (
+          {series.map(({ label, colour }, index) => (
             <li key={label}>
-              {series.length > 1 && <span class={`swatch ${index === 0 ? 'a' : 'b'}`} aria-hidden="true" />}
+              {series.length > 1 && <span class={`swatch ${colour}`} aria-hidden="true" />}
               {series.length > 1 && label}
               <span class="total">{formatNumber(sums[index] as number)}</span>
             </li>
@@ -119,12 +123,13 @@ function draw(element: HTMLElement, { times, byDay, series }: Omit<ChartCardProp
   const font = `12px ${style.fontFamily}`;
   const axis = { stroke: muted, font, ticks: { show: false }, grid: { stroke: edge, width: 1 } };
   const most = Math.max(1, ...series.flatMap(({ values }) => values));
+  const [first = 0, last = 0, bucket = 3600] = [times[0], times.at(-1), (times[1] ?? 0) - (times[0] ?? 0)];
   return new uPlot(
     {
       ...sizeOf(element),
       legend: { show: false },
       cursor: { show: false },
-      scales: { x: { time: true }, y: { range: [0, most * 1.1] } },
+      scales: { x: { range: [first - bucket / 2, last + bucket / 2] }, y: { range: [0, most * 1.1] } },
       axes: [
         {
           ...axis,
@@ -144,13 +149,16 @@ function draw(element: HTMLElement, { times, byDay, series }: Omit<ChartCardProp
       ],
       series: [
         {},
-        ...series.map(({ label }, index) => ({
+        ...series.map(({ label, colour: name }, index) => ({
           label,
-          stroke: colour(index === 0 ? 'accent' : 'danger'),
-          fill: index === 0 ? colour('accent-soft') : undefined,
-          width: 2,
+          fill: colour(name),
+          width: 0,
           points: { show: false },
-          paths: uPlot.paths.stepped?.({ align: 1 }),
+          // Two stand side by side.
+          paths:
+            series.length === 1
+              ? uPlot.paths.bars?.({ size: [0.7, 28], radius: 0.2 })
+              : uPlot.paths.bars?.({ size: [0.35, 14], align: index === 0 ? -1 : 1, radius: 0.2 }),
         })),
       ],
     },

@@ -7,7 +7,7 @@ import { adminTexts } from '../texts/admin.js';
 import { eventNames } from '../texts/events.js';
 import { uiTexts } from '../texts/ui.js';
 import { Button } from '../ui/button.js';
-import { EventList } from '../ui/event-list.js';
+import { EventList, Latin } from '../ui/event-list.js';
 import { Field, SelectField } from '../ui/field.js';
 import { Form, ProblemNotice, type Values } from '../ui/form.js';
 import { Bones } from '../ui/section.js';
@@ -97,7 +97,7 @@ function Facts({ event }: { event: AdminEvent }) {
   return (
     <>
       {details.map(([name, value]) => (
-        <span key={name} class="latin">{`${name} ${value}`}</span>
+        <Latin key={name} text={`${name} ${value}`} />
       ))}
       {event.user_id && <Link to={USER_PATH + event.user_id}>{texts.ofUser}</Link>}
       {event.actor_id && event.actor_id !== event.user_id && (

@@ -8,7 +8,7 @@ import { SelectField } from '../ui/field.js';
 import { ProblemNotice } from '../ui/form.js';
 import { Bones } from '../ui/section.js';
 import { admin, type SeriesName, type Stats } from './api.js';
-import { ChartCard } from './chart-card.js';
+import { ChartCard, type Colour } from './chart-card.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -21,16 +21,16 @@ const RANGES = {
 
 type Range = keyof typeof RANGES;
 
-/** Each chart: its title, its series, and whether they tell of something bad. */
+/** Each chart: its title, and its series with their colours. */
 const CHARTS = [
-  ['logins', ['logins', 'failures']],
-  ['codes', ['otp_sends', 'otp_verifications']],
-  ['registrations', ['registrations']],
-  ['refreshes', ['refreshes']],
-  ['codeFailures', ['otp_failures']],
-  ['revocations', ['revocations']],
-  ['alerts', ['alerts']],
-] as const satisfies readonly (readonly [string, readonly SeriesName[]])[];
+  ['logins', { logins: 'accent', failures: 'danger' }],
+  ['codes', { otp_sends: 'accent', otp_verifications: 'good' }],
+  ['registrations', { registrations: 'accent' }],
+  ['refreshes', { refreshes: 'accent' }],
+  ['codeFailures', { otp_failures: 'danger' }],
+  ['revocations', { revocations: 'accent' }],
+  ['alerts', { alerts: 'danger' }],
+] as const satisfies readonly (readonly [string, Partial<Record<SeriesName, Colour>>])[];
 
 /** How much happened, over time. */
 export function StatsPage() {
@@ -52,15 +52,16 @@ export function StatsPage() {
       {problem && <ProblemNotice problem={problem} />}
       {data ? (
         <div class="charts">
-          {CHARTS.map(([title, names]) => (
+          {CHARTS.map(([title, colours]) => (
             <ChartCard
               key={title}
               title={texts[title]}
               times={data.buckets.map((bucket) => Date.parse(bucket) / 1000)}
               byDay={RANGES[data.range].interval === 'day'}
-              series={names.map((name) => ({
+              series={(Object.entries(colours) as [SeriesName, Colour][]).map(([name, colour]) => ({
                 label: labelOf(name, texts) ?? texts[title],
                 values: data.series[name],
+                colour,
               }))}
             />
           ))}

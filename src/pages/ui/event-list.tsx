@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { describeDevice } from '../../lib/device.js';
-import { formatTime, useTexts } from '../locale.js';
+import { formatTime, useLocale, useTexts } from '../locale.js';
+import { sayDevice } from '../texts/devices.js';
 import { endReasonNames, eventNames } from '../texts/events.js';
 import { AlertIcon, CheckIcon, KeyIcon, MailIcon, PersonIcon, PhoneIcon, SignOutIcon } from './icons.js';
 
@@ -23,6 +24,7 @@ interface EventListProps<Shown extends ShownEvent> {
 export function EventList<Shown extends ShownEvent>({ events, facts }: EventListProps<Shown>) {
   const names = useTexts(eventNames);
   const reasons = useTexts(endReasonNames);
+  const locale = useLocale();
   return (
     <ul class="list">
       {events.map((event) => {
@@ -38,8 +40,8 @@ export function EventList<Shown extends ShownEvent>({ events, facts }: EventList
                 <p class="facts">
                   <time dateTime={event.at}>{formatTime(event.at)}</time>
                   {event.reason && <span>{reasons[event.reason] ?? event.reason}</span>}
-                  {event.user_agent && <span class="latin">{describeDevice(event.user_agent)}</span>}
-                  {event.ip && <span class="latin">{event.ip}</span>}
+                  {event.user_agent && <span>{sayDevice(describeDevice(event.user_agent), locale)}</span>}
+                  {event.ip && <Latin text={event.ip} />}
                   {facts?.(event)}
                 </p>
               </div>
@@ -50,6 +52,13 @@ export function EventList<Shown extends ShownEvent>({ events, facts }: EventList
     </ul>
   );
 }
+
+/** A fact in its own direction, among others in that of the page. */
+export const Latin = ({ text }: { text: string }) => (
+  <span>
+    <bdi dir="ltr">{text}</bdi>
+  </span>
+);
 
 /** By how a type begins, the longest first. */
 const LOOKS: readonly (readonly [RegExp, () => preact.JSX.Element, string])[] = [
