@@ -154,28 +154,33 @@ async function populate(app: Served) {
   return boss;
 }
 
-/** Until nothing is being loaded. */
+/** Until nothing is being loaded or sent. */
 async function settle(page: Page): Promise<void> {
-  await page.waitForLoadState('networkidle');
   await page.locator('.bone, [aria-disabled=true]').first().waitFor({ state: 'detached' });
 }
 
 async function lookAt(t: Test, page: Page, name: string): Promise<void> {
   const dialog = page.locator('dialog');
-  const hasDialog = (await dialog.count()) > 0;
+  const shot = { fullPage: (await dialog.count()) === 0, type: 'jpeg', quality: 90 } as const;
   for (const locale of ['en', 'fa']) {
     for (const theme of ['light', 'dark']) {
       await show(page, locale, theme);
-      t.strictSame(await findBarriers(page), [], `${locale}, ${theme}: nothing stands in anybody's way`);
+      // Only colours depend on the theme, and they do not on the language.
+      const rules = (locale === 'en') === (theme === 'light') ? 'all' : 'colours';
+      t.strictSame(
+        await findBarriers(page, rules),
+        [],
+        `${locale}, ${theme}: nothing stands in anybody's way`,
+      );
       await page.screenshot({
-        path: join(SCREENSHOTS, `${name}-${locale}-${theme}.png`),
-        fullPage: !hasDialog,
+        path: join(SCREENSHOTS, `${name}-${locale}-${theme}.jpg`),
+        ...shot,
       });
     }
     await page.setViewportSize(NARROW);
     const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
     t.ok(Number(overflow) <= 0, `${locale}: no scrolling sideways at 360 px (${overflow})`);
-    await page.screenshot({ path: join(SCREENSHOTS, `${name}-${locale}-360.png`), fullPage: !hasDialog });
+    await page.screenshot({ path: join(SCREENSHOTS, `${name}-${locale}-360.jpg`), ...shot });
     await page.setViewportSize(WIDE);
   }
   await show(page, 'en', 'light');

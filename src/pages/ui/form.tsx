@@ -95,7 +95,9 @@ function readForm(form: HTMLFormElement): Values {
 function describeFailure(error: AuthError, alias: Values, form: HTMLFormElement): FormState {
   const faults: Values = {};
   for (const { field, message } of error.errors ?? []) {
-    const name = alias[field] ?? field;
+    // `permissions.3` is about one of several values that were typed into one input.
+    const base = field.replace(/\.\d+$/, '');
+    const name = alias[base] ?? base;
     if (form.elements.namedItem(name)) faults[name] ??= message;
   }
   // What is said beside a field is not said above as well.
