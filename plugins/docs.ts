@@ -1,6 +1,24 @@
 import swagger from '@fastify/swagger';
 import fp from 'fastify-plugin';
 
+/** The systems that Latchkey takes over from. Their paths are shown as they were: with a slash at the end. */
+const COMPAT_TAGS = [
+  {
+    name: 'simplejwt',
+    description:
+      'As djangorestframework-simplejwt has it, with the revocation of Cosmo; also the paths of older coffee shop clients.',
+  },
+  { name: 'neuralflow', description: 'As NeuralFlow has it: by password, with a dashboard.' },
+  {
+    name: 'phone-otp',
+    description: 'As the phone OTP system has it: answers in an envelope, in Persian by default.',
+  },
+  {
+    name: 'pycoder',
+    description: 'As PyCoder has it. Its register and login are also those of the phone OTP system.',
+  },
+];
+
 export interface DocsOptions {
   publicUrl: URL;
   version: string;
@@ -38,13 +56,14 @@ export default fp<DocsOptions>(
           { name: 'admin', description: 'For staff: accounts, roles, what happened.' },
           { name: 'oauth', description: 'For other services that are given tokens.' },
           { name: 'system', description: 'For operators.' },
+          ...COMPAT_TAGS,
         ],
       },
       // Whatever has an id is documented, also where it is hidden from the document of an application around us, and
       // under the first of the spellings that routes/both-spellings.ts gives it.
       transform: ({ schema, url }) => ({
         schema: { ...schema, hide: !schema?.operationId },
-        url: url.replace(/(?<=.)\/$/, ''),
+        url: isCompat(schema) ? url.replace(/\/?$/, '/') : url.replace(/(?<=.)\/$/, ''),
       }),
       refResolver: {
         buildLocalReference: (schema, _base, _fragment, index) =>
@@ -54,3 +73,6 @@ export default fp<DocsOptions>(
   },
   { name: 'docs' },
 );
+
+const isCompat = (schema: { tags?: readonly string[] } | undefined): boolean =>
+  COMPAT_TAGS.some(({ name }) => schema?.tags?.includes(name));

@@ -17,7 +17,24 @@ declare module 'fastify' {
       thrown: unknown,
       dialect?: Dialect,
     ): FastifyReply;
+    /** The same in words of somebody else's; what is no matter of words (log, metrics, headers) stays as it is. */
+    sendFailure(
+      request: FastifyRequest,
+      reply: FastifyReply,
+      thrown: unknown,
+      describe: (error: AuthError, status: number) => Failure,
+    ): FastifyReply;
   }
+}
+
+/** A failure as its caller will read it. */
+export interface Failure {
+  status: number;
+  body: object;
+  contentType: string;
+  /** `WWW-Authenticate` of a 401. */
+  challenge: string;
+  locale: Locale;
 }
 
 export interface ErrorsOptions {
@@ -73,11 +90,22 @@ const AUTH_STATUS: Partial<Record<Code, AuthStatus>> = {
 /** Turns whatever is thrown into a problem document (RFC 9457). */
 export default fp<ErrorsOptions>(
   async (app, { defaultLocale }) => {
-    app.decorate('sendProblem', (request, reply, thrown, dialect) => {
-      const locale = pickLocale(request.headers['accept-language'], defaultLocale);
+    app.decorate('sendFailure', (request, reply, thrown, describe) => {
       const error = toAuthError(thrown);
       app.meter.countFailure(error.code);
-      return sendProblem(request, reply, error, locale, dialect);
+      const status = STATUS[error.code];
+      log(request, error, status);
+      return sendFailure(reply, error, describe(error, status));
+    });
+    app.decorate('sendProblem', (request, reply, thrown, dialect = OWN_DIALECT) => {
+      const locale = pickLocale(request.headers['accept-language'], defaultLocale);
+      return app.sendFailure(request, reply, thrown, (error, status) => ({
+        status,
+        body: { error: dialect.error(error.code), ...describeProblem(request.id, error, status, locale) },
+        contentType: 'application/problem+json; charset=utf-8',
+        challenge: dialect.challenge(error.code),
+        locale,
+      }));
     });
     app.setErrorHandler((error, request, reply) => app.sendProblem(request, reply, error));
   },
@@ -92,28 +120,22 @@ export interface Dialect {
   error(code: Code): string | undefined;
 }
 
-function sendProblem(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  error: AuthError,
-  locale: Locale,
-  dialect: Dialect = { challenge, error: () => undefined },
-): FastifyReply {
-  const status = STATUS[error.code];
-  log(request, error, status);
+const OWN_DIALECT: Dialect = { challenge, error: () => undefined };
 
+function sendFailure(reply: FastifyReply, error: AuthError, failure: Failure): FastifyReply {
+  const { status, body, contentType, locale } = failure;
   const authStatus = AUTH_STATUS[error.code];
   if (authStatus) reply.header('x-auth-status', authStatus);
-  if (status === 401) reply.header('www-authenticate', dialect.challenge(error.code));
+  if (status === 401) reply.header('www-authenticate', failure.challenge);
   if (error.limit) setLimitHeaders(reply, error.limit);
   if (status === 429 || status === 503) reply.header('retry-after', error.retryAfter ?? 1);
   return reply
     .code(status)
     .header('cache-control', 'no-store')
     .header('content-language', locale)
-    .type('application/problem+json; charset=utf-8')
+    .type(contentType)
     .serializer((document: unknown) => JSON.stringify(document))
-    .send({ error: dialect.error(error.code), ...describeProblem(request.id, error, status, locale) });
+    .send(body);
 }
 
 function describeProblem(

@@ -18,7 +18,7 @@ export const bothSpellings =
     for (const verb of VERBS) {
       const double: Verb = (url, route) => {
         const hidden = { ...route, schema: { ...route.schema, hide: true } } as RouteOptions;
-        app.register(async (root) => root[verb]('/', hidden), { prefix: url });
+        app.register(async (root) => root[verb]('/', hidden), { prefix: url.replace(/\/$/, '') });
         return doubling;
       };
       Object.defineProperty(doubling, verb, { value: double });

@@ -1,42 +1,40 @@
-// node scripts/build-assets.mjs [dir]: bundles what browsers load, by default into dist/assets.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+// node scripts/build-assets.mjs [dir]: bundles what browsers load, by default below dist/assets.
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
+import { buildPages } from './build-pages.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-
-/** By where the file lies below the assets' directory. Plain scripts are `iife`, modules `esm`. */
-const BUNDLES = {
-  'js/latchkey-client.js': { entry: 'src/client/auth-client.ts', format: 'esm' },
-  'js/jwt-client.js': { entry: 'src/client/legacy/jwt-client.ts', format: 'iife' },
-  'js/jwt-auth.js': { entry: 'src/client/legacy/jwt-auth.ts', format: 'iife' },
+/** By the name of the file. `iife` for `<script src>`, `esm` for `<script type="module">`. */
+const SCRIPTS = {
+  'latchkey-client.js': { entry: 'src/client/auth-client.ts', format: 'esm' },
+  'jwt-client.js': { entry: 'src/client/legacy/jwt-client.ts', format: 'iife' },
+  'jwt-auth.js': { entry: 'src/client/legacy/jwt-auth.ts', format: 'iife' },
 };
 
-/** Writes every bundle below `outDir`, and nothing else stays there. */
-export async function buildAssets(outDir) {
-  rmSync(outDir, { recursive: true, force: true });
-  for (const [name, { entry, format, ...options }] of Object.entries(BUNDLES)) {
-    const { outputFiles } = await build({
+/** The client as plain scripts in `js`, and the pages in `pages`. */
+export async function buildAssets(root, dir) {
+  const outdir = join(dir, 'js');
+  rmSync(outdir, { recursive: true, force: true });
+  const bundles = Object.entries(SCRIPTS).map(([name, { entry, format }]) =>
+    build({
       absWorkingDir: root,
       entryPoints: [entry],
+      outfile: join(outdir, name),
       bundle: true,
       minify: true,
       format,
       platform: 'browser',
-      // Whatever has private class members and optional chaining: browsers of the last five years.
-      target: 'es2021',
+      // Old front ends are visited with old browsers.
+      target: 'es2020',
       legalComments: 'none',
-      write: false,
       logLevel: 'warning',
-      ...options,
-    });
-    const file = join(outDir, name);
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, outputFiles[0].contents);
-  }
+    }),
+  );
+  await Promise.all([...bundles, buildPages(root, dir)]);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  await buildAssets(process.argv[2] ?? join(root, 'dist/assets'));
+  const root = fileURLToPath(new URL('..', import.meta.url));
+  await buildAssets(root, process.argv[2] ?? join(root, 'dist/assets'));
 }

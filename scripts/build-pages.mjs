@@ -1,8 +1,7 @@
-// node scripts/build-pages.mjs [dir]: bundles the pages' scripts and styles into <dir>/pages, under names that change with their content, and lists them
+// Bundles the pages' scripts and styles into <dir>/pages, under names that change with their content, and lists them
 // in <dir>/pages/manifest.json for plugins/page-assets.ts.
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
 /** What the HTML names, by the name it has there; the rest is loaded by these. */
@@ -52,8 +51,3 @@ export async function buildPages(root, dir) {
 
 const outputOf = (outputs, source) =>
   basename(Object.entries(outputs).find(([, { entryPoint }]) => entryPoint === source)[0]);
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const root = fileURLToPath(new URL('..', import.meta.url));
-  await buildPages(root, process.argv[2] ?? join(root, 'dist/assets'));
-}

@@ -75,6 +75,12 @@ export interface Config {
   readonly passwordBlocklist: boolean;
   /** Serve the pages for people. */
   readonly pages: boolean;
+  readonly compat: {
+    /** The routes of the systems that Latchkey takes over from. */
+    readonly routes: boolean;
+    /** Whether /api/token/refresh/ gives a new refresh token, or leaves the one that was sent in force. */
+    readonly rotation: boolean;
+  };
   readonly logLevel: LogLevel;
   /** Days that security events are kept; `undefined`: for ever. */
   readonly eventRetentionDays: number | undefined;
@@ -226,6 +232,7 @@ export function loadConfig(env: Env = process.env): Config {
     userTypes: read.list('USER_TYPES', ['individual', 'business']),
     passwordBlocklist: read.flag('PASSWORD_BLOCKLIST', true),
     pages: read.flag('PAGES', true),
+    compat: { routes: read.flag('COMPAT_ROUTES', true), rotation: read.flag('COMPAT_ROTATION', true) },
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     eventRetentionDays: read.count('EVENT_RETENTION_DAYS', 365, 36_500),
     dataKeys: read.dataKeys('DATA_ENCRYPTION_KEY'),

@@ -20,6 +20,8 @@ export interface AuthErrorDetails {
   cause?: unknown;
   /** Why, in a few words, for the log at `debug`. Never contains a secret, never reaches the caller. */
   why?: string;
+  /** What exactly is wrong with a token, in a stable word, for the old systems that told their callers more. */
+  finding?: string;
 }
 
 export interface SpentLimit {
@@ -40,6 +42,7 @@ export class AuthError extends Error {
   readonly retryAfter: number | undefined;
   readonly limit: SpentLimit | undefined;
   readonly why: string | undefined;
+  readonly finding: string | undefined;
 
   constructor(code: Code, details: AuthErrorDetails = {}) {
     super(code, details.cause === undefined ? undefined : { cause: details.cause });
@@ -50,7 +53,8 @@ export class AuthError extends Error {
     this.limit = details.limit;
     this.retryAfter =
       details.retryAfter ?? (details.limit && Math.max(1, Math.ceil(details.limit.resetMs / 1000)));
-    this.why = details.why;
+    this.why = details.why ?? details.finding;
+    this.finding = details.finding;
   }
 }
 

@@ -6,6 +6,7 @@ import authenticate from '../plugins/authenticate.js';
 import authorize from '../plugins/authorize.js';
 import blacklist from '../plugins/blacklist.js';
 import cleaning from '../plugins/cleaning.js';
+import compatDialect from '../plugins/compat-dialect.js';
 import cookieJar from '../plugins/cookie-jar.js';
 import cors from '../plugins/cors.js';
 import credentials from '../plugins/credentials.js';
@@ -15,6 +16,7 @@ import docs from '../plugins/docs.js';
 import email from '../plugins/email.js';
 import errors from '../plugins/errors.js';
 import eventReports from '../plugins/event-reports.js';
+import formBody from '../plugins/form-body.js';
 import jsonBody from '../plugins/json-body.js';
 import jwt from '../plugins/jwt.js';
 import library from '../plugins/library.js';
@@ -28,6 +30,7 @@ import refreshCookie from '../plugins/refresh-cookie.js';
 import requestContext from '../plugins/request-context.js';
 import requestLog from '../plugins/request-log.js';
 import schemas from '../plugins/schemas.js';
+import scripts from '../plugins/scripts.js';
 import securityHeaders from '../plugins/security-headers.js';
 import sessions from '../plugins/sessions.js';
 import stateStore from '../plugins/state-store.js';
@@ -47,13 +50,17 @@ import { refresh } from '../routes/auth/refresh.js';
 import { register } from '../routes/auth/register.js';
 import { verify } from '../routes/auth/verify.js';
 import { bothSpellings } from '../routes/both-spellings.js';
+import { simpleJwt, tokenRevocation } from '../routes/compat/simple-jwt.js';
 import { tokens as oauthTokens } from '../routes/oauth/tokens.js';
+import { oldPages } from '../routes/pages/old-pages.js';
 import { pages, startPage } from '../routes/pages/pages.js';
-import { docs as docsRoutes, startPage as docsFirst } from '../routes/system/docs.js';
+import { scripts as scriptRoutes } from '../routes/static/scripts.js';
+import { startPage as docsFirst, docs as docsRoutes } from '../routes/system/docs.js';
 import { health } from '../routes/system/health.js';
 import { jwks } from '../routes/system/jwks.js';
 import { metrics as metricsRoute } from '../routes/system/metrics.js';
 import { oauthMetadata } from '../routes/system/oauth-metadata.js';
+import { describeInSimpleJwt, describeRevocation } from './compat/simple-jwt.js';
 import type { Config } from './config.js';
 import type { Clock } from './lib/clock.js';
 import type { SessionServiceNeeds } from './tokens/session-service.js';
@@ -177,6 +184,7 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
       },
     });
   }
+  if (app.pageAssets && config.compat.routes) await app.register(routes(oldPages));
   if (!guest) await app.register(app.pageAssets ? startPage : docsFirst);
   await app.register(
     async (auth) => {
@@ -218,4 +226,21 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     },
     { prefix: '/oauth' },
   );
+
+  if (!config.compat.routes) return;
+  await app.register(scripts);
+  await app.register(routes(scriptRoutes), { names: ['jwt-client.js', 'jwt-auth.js'] });
+  // The systems that Latchkey takes over from: the same services, each scope in the words of its system.
+  await app.register(async (compat) => {
+    await compat.register(formBody);
+    const { defaultLocale } = config;
+    await compat.register(async (scope) => {
+      await scope.register(compatDialect, { wording: describeInSimpleJwt });
+      await scope.register(routes(simpleJwt), { defaultLocale, rotation: config.compat.rotation });
+    });
+    await compat.register(async (scope) => {
+      await scope.register(compatDialect, { wording: describeRevocation });
+      await scope.register(routes(tokenRevocation));
+    });
+  });
 };

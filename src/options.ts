@@ -101,6 +101,10 @@ export interface LatchkeySettings {
   defaultRole?: string;
   userTypes?: readonly string[];
   passwordBlocklist?: boolean;
+  /** The routes of the systems that Latchkey takes over from. */
+  compatRoutes?: boolean;
+  /** Whether their refresh gives a new refresh token. */
+  compatRotation?: boolean;
   defaultLocale?: Locale;
   /** Days that security events are kept. */
   eventRetentionDays?: number | 'off';
@@ -192,6 +196,8 @@ const VARIABLES: Record<keyof LatchkeySettings, string> = {
   defaultRole: 'DEFAULT_ROLE',
   userTypes: 'USER_TYPES',
   passwordBlocklist: 'PASSWORD_BLOCKLIST',
+  compatRoutes: 'COMPAT_ROUTES',
+  compatRotation: 'COMPAT_ROTATION',
   defaultLocale: 'DEFAULT_LOCALE',
   eventRetentionDays: 'EVENT_RETENTION_DAYS',
   dataEncryptionKey: 'DATA_ENCRYPTION_KEY',
@@ -227,7 +233,15 @@ export interface CheckedOptions
  * @throws ConfigError naming every option that cannot be used, and never its value.
  */
 export function readOptions(options: LatchkeyOptions): CheckedOptions {
-  const { claims, now = Date.now, docs = false, health = false, metrics = false, pages = false, ...settings } = options;
+  const {
+    claims,
+    now = Date.now,
+    docs = false,
+    health = false,
+    metrics = false,
+    pages = false,
+    ...settings
+  } = options;
   const faults = Object.entries(options).flatMap(([name, value]) => judge(name, value));
   if (faults.length > 0) throw new ConfigError(faults);
   return { config: readSettings(settings), claims, now, docs, health, metrics, pages };

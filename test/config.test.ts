@@ -96,6 +96,7 @@ t.test('defaults are those of the contract', async (t) => {
     defaultRole: 'viewer',
     userTypes: ['individual', 'business'],
     passwordBlocklist: true,
+    compat: { routes: true, rotation: true },
     logLevel: 'info',
     metricsToken: undefined,
     eventRetentionDays: 365,

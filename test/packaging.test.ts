@@ -51,6 +51,7 @@ async function pack(): Promise<Packed & { tarball: string }> {
     'src',
     'plugins',
     'routes',
+    'scripts',
   ];
   for (const part of parts) cpSync(join(root, part), join(copy, part), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
@@ -85,7 +86,15 @@ t.test('what is in the package', async (t) => {
   const paths = packed.files.map(({ path }) => path);
   t.strictSame(
     paths.filter((path) => !/^dist\/(src|plugins|routes)\/[\w./-]+\.(js|d\.ts)$/.test(path)).sort(),
-    ['LICENSE', 'README.md', 'SECURITY.md', 'package.json'],
+    [
+      'LICENSE',
+      'README.md',
+      'SECURITY.md',
+      'dist/assets/js/jwt-auth.js',
+      'dist/assets/js/jwt-client.js',
+      'dist/assets/js/latchkey-client.js',
+      'package.json',
+    ],
   );
   t.notOk(paths.includes('dist/src/gone.js'), 'built afresh');
   const installed = join(javascript, 'node_modules/latchkey');

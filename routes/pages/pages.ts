@@ -7,6 +7,7 @@ import { AuthError } from '../../src/errors.js';
 import { PATHS, USER_PATH } from '../../src/pages/paths.js';
 import type { PageSettings } from '../../src/pages/settings.js';
 import { renderShell } from '../../src/pages/shell.js';
+import { matchesEtag } from '../etag.js';
 
 export interface PagesOptions {
   assets: PageAssets;
@@ -73,7 +74,7 @@ export const pages: FastifyPluginAsyncTypebox<PagesOptions> = async (app, option
       // A new content has a new name; only the mark keeps its own.
       const age = request.params.name === 'mark.svg' ? 'max-age=86400' : 'max-age=31536000, immutable';
       reply.header('cache-control', `public, ${age}`).header('etag', file.etag);
-      if (request.headers['if-none-match'] === file.etag) return reply.code(304).send();
+      if (matchesEtag(request.headers['if-none-match'], file.etag)) return reply.code(304).send();
       return reply.type(file.type).send(file.body);
     },
   );

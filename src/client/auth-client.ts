@@ -7,7 +7,13 @@ import { AuthError, readFailure, readJson } from './auth-error.js';
 import { type AuthStorage, browserStorage, memoryStorage } from './auth-storage.js';
 import { createAuthorizedFetch, type FetchInput, type FetchLike, patientFetch } from './authorized-fetch.js';
 import { runtime } from './runtime.js';
-import { type AuthEvents, type AuthState, createSessionKeeper, type NewTokens } from './session-keeper.js';
+import {
+  type AuthEvents,
+  type AuthState,
+  createSessionKeeper,
+  identify,
+  type NewTokens,
+} from './session-keeper.js';
 
 export type { Code } from '../contract/codes.js';
 export type { EndReason } from '../contract/end-reasons.js';
@@ -278,7 +284,16 @@ export function createAuthClient(options: AuthClientOptions = {}): AuthClient {
     fetch: authorizedFetch,
     request: ask,
     accessToken: async () => (await keeper.current())?.access ?? null,
-    renew: async (refused) => (await keeper.renew(refused)).access as string,
+    async renew(refused) {
+      const { access, sub } = await keeper.renew(refused);
+      if (sub !== identify(refused).sub) {
+        throw new AuthError('session_ended', 'Somebody else has signed in', {
+          status: 401,
+          reason: 'logout',
+        });
+      }
+      return access as string;
+    },
     covers: (url) => origins.has(new URL(url, base).origin),
     close: keeper.close,
   };

@@ -1,5 +1,6 @@
 import { AuthError, networkError } from './auth-error.js';
 import type { SessionKeeper, StoredSession } from './session-keeper.js';
+import { refusesToken } from './token-refusal.js';
 
 /** What a request may be made of, as for the global `fetch`. */
 export type FetchInput = string | URL | Request;
@@ -15,7 +16,7 @@ export interface AuthorizedFetchNeeds {
 
 /** `fetch` with the token of the session, which is renewed once and the request repeated once. */
 export function createAuthorizedFetch({ keeper, fetch, base, origins }: AuthorizedFetchNeeds): FetchLike {
-  /** A token that was new and refused all the same: another one would not help. */
+  /** A token that was new and refused all the same, by somebody who does not say why: another one would not help. */
   let hopeless: string | undefined;
 
   return async (input, init = {}) => {
@@ -30,7 +31,9 @@ export function createAuthorizedFetch({ keeper, fetch, base, origins }: Authoriz
 
     const session = await keeper.current();
     const response = await send(session);
-    if (!session || response.status !== 401 || !wantsAnother(response, session)) return response;
+    const verdict = response.headers.get('x-auth-status');
+    if (!session || !refusesToken(response.status, verdict)) return response;
+    if (!verdict && session.access === hopeless) return response;
 
     const renewed = await keeper.renew(session.access);
     // Somebody else has signed in meanwhile: the request was not theirs.
@@ -43,15 +46,9 @@ export function createAuthorizedFetch({ keeper, fetch, base, origins }: Authoriz
       );
     }
     const again = await send(renewed);
-    hopeless = again.status === 401 ? renewed.access : undefined;
+    if (again.status === 401) hopeless = renewed.access;
     return again;
   };
-
-  function wantsAnother({ headers }: Response, session: StoredSession): boolean {
-    // Latchkey says what it thinks of the token; a wrong password is 401 too.
-    const status = headers.get('x-auth-status');
-    return status ? status !== 'authenticated' : session.access !== hopeless;
-  }
 }
 
 const isStream = (body: unknown): boolean =>

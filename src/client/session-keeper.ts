@@ -298,7 +298,7 @@ function parse(text: string | null): StoredSession | null {
 }
 
 /** Which session an access token is of. Nothing is verified: that is the server's business. */
-function identify(access: string): { sid: string; sub: string } {
+export function identify(access: string): { sid: string; sub: string } {
   const { sid, sub } = readPayload(access);
   return { sid: String(sid), sub: String(sub) };
 }

@@ -172,7 +172,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
     options?: { allowExpired?: boolean },
   ): TokenClaims {
     const claims = readToken(token, options);
-    if (claims.tokenType !== type) throw new AuthError('token_invalid', { why: 'token_type' });
+    if (claims.tokenType !== type) throw new AuthError('token_invalid', { finding: 'wrong_type' });
     return claims;
   }
 
@@ -294,6 +294,37 @@ export function createSessionService(needs: SessionServiceNeeds) {
   }
 
   /**
+   * Gives a new access token for a refresh token that stays in force, for clients that would forget a successor. It is
+   * the pair's refresh token again.
+   * @throws token_invalid, token_expired, token_revoked, session_ended, rate_limited, store_unavailable
+   */
+  async function renewAccess(
+    token: string,
+    client: Client,
+  ): Promise<{ pair: TokenPair; limit: LimitState | undefined }> {
+    const claims = readTokenOf('refresh', token);
+    const { userId, sessionId, jti, issuedAt, expiresAt } = claims;
+    const time = now();
+    // Started in one turn, so one trip: both are of the user's slot.
+    const [limit, { user }] = await Promise.all([countRenewal(claims, time), check(claims, undefined)]);
+    events.record({ type: 'token_refreshed', userId, sessionId, client });
+    const issue: Issue = { user, sessionId, jti, issuedAt, expiresAt };
+    return { pair: { ...(await signPair(issue, toSeconds(time))), refresh: token }, limit };
+  }
+
+  async function countRenewal(
+    { userId, sessionId }: TokenClaims,
+    time: number,
+  ): Promise<LimitState | undefined> {
+    const rule = policy.refreshLimit;
+    if (!rule) return undefined;
+    const rules = [{ ...rule, name: `refresh:${sessionId}` }];
+    const { allowed, limit } = await store.hitLimits({ slot: userId, rules, now: time });
+    if (!allowed) throw new AuthError('rate_limited', { limit });
+    return limit;
+  }
+
+  /**
    * Says whether a token of either kind is good now, as introspection does; it is not counted against its user.
    * @throws token_invalid, token_expired, token_revoked, session_ended, store_unavailable
    */
@@ -317,12 +348,13 @@ export function createSessionService(needs: SessionServiceNeeds) {
 
   /**
    * Ends the sessions that the tokens name, expired ones too. All tokens are read before anything happens.
+   * @returns whether any of them was still open.
    * @throws token_missing, token_invalid, store_unavailable
    */
   async function logout(
     tokens: { access?: string | undefined; refresh?: string | undefined },
     client: Client,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const named: TokenClaims[] = [];
     if (tokens.access !== undefined) named.push(readTokenOf('access', tokens.access, { allowExpired: true }));
     if (tokens.refresh !== undefined)
@@ -330,12 +362,14 @@ export function createSessionService(needs: SessionServiceNeeds) {
     if (named.length === 0) throw new AuthError('token_missing');
 
     const sessions = new Map(named.map(({ userId, sessionId }) => [sessionId, userId]));
-    await Promise.all(
+    const ended = await Promise.all(
       Array.from(sessions, async ([sessionId, userId]) => {
         const wasLive = await store.endSession({ userId, sessionId, reason: 'logout' });
         if (wasLive) events.record({ type: 'logout', userId, sessionId, reason: 'logout', client });
+        return wasLive;
       }),
     );
+    return ended.includes(true);
   }
 
   /**
@@ -388,6 +422,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
     readToken,
     authenticate,
     refresh,
+    renewAccess,
     verify,
     introspect,
     logout,

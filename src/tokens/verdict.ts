@@ -20,8 +20,8 @@ export function refusal(found: Refusal, type: 'access' | 'refresh'): AuthError {
       return new AuthError('rate_limited', { limit: found.limit });
     case 'ended':
       return type === 'refresh'
-        ? new AuthError('session_ended', { reason: found.reason })
-        : new AuthError('token_revoked', { why: found.reason });
+        ? new AuthError('session_ended', { reason: found.reason, finding: found.reason })
+        : new AuthError('token_revoked', { finding: found.reason });
     case 'gone':
       return type === 'refresh'
         ? new AuthError('session_ended', { reason: 'unknown' })

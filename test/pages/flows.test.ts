@@ -111,10 +111,7 @@ async function byEmail(t: Test, scene: Scene): Promise<void> {
   await says(page, 'This password is too common.');
   const field = page.locator('[name=password]');
   t.equal(await field.getAttribute('aria-invalid'), 'true');
-  t.ok(
-    await field.evaluate('(input) => input === document.activeElement'),
-    'the focus is where the fault is',
-  );
+  await focusIsOn(page, 'password');
   const described = String(await field.getAttribute('aria-describedby')).split(' ');
   t.match(await page.locator(`[id="${described.at(-1)}"]`).textContent(), /too common/, 'and is told by it');
 

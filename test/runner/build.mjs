@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { buildPages } from '../../scripts/build-pages.mjs';
+import { buildAssets } from '../../scripts/build-assets.mjs';
 
 const OUT_DIR = '.build';
 
@@ -11,7 +11,7 @@ const OUT_DIR = '.build';
 export async function compile(root) {
   removeStaleOutput(root);
   const isFine = [await tsc(root, 'tsconfig.test.json'), await tsc(root, 'tsconfig.pages.json')];
-  await buildPages(root, join(root, OUT_DIR, 'assets'));
+  await buildAssets(root, join(root, OUT_DIR, 'assets'));
   return isFine.every(Boolean);
 }
 

@@ -41,7 +41,7 @@ export function Profile({ user }: { user: User }) {
                 label={texts.firstName}
                 autocomplete="given-name"
                 dir="auto"
-                value={user.first_name}
+                initial={user.first_name}
                 fault={faults.first_name}
               />
               <Field
@@ -49,7 +49,7 @@ export function Profile({ user }: { user: User }) {
                 label={texts.lastName}
                 autocomplete="family-name"
                 dir="auto"
-                value={user.last_name}
+                initial={user.last_name}
                 fault={faults.last_name}
               />
               <Field
@@ -59,7 +59,7 @@ export function Profile({ user }: { user: User }) {
                 autocapitalize="none"
                 spellcheck={false}
                 latin
-                value={user.username ?? ''}
+                initial={user.username ?? ''}
                 fault={faults.username}
               />
               {settings.userTypes.length > 1 && (

@@ -138,7 +138,7 @@ function EditRole({ role, onClose, onDone }: EditRoleProps) {
               name="description"
               label={texts.roleDescription}
               dir="auto"
-              value={role?.description ?? ''}
+              initial={role?.description ?? ''}
               fault={faults.description}
             />
             <fieldset class="checks">
@@ -157,7 +157,7 @@ function EditRole({ role, onClose, onDone }: EditRoleProps) {
               label={texts.otherPermissions}
               hint={texts.otherPermissionsHint}
               latin
-              value={others.join(' ')}
+              initial={others.join(' ')}
               fault={faults.others}
             />
             <div class="actions">

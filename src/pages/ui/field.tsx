@@ -14,7 +14,8 @@ export interface FieldProps {
   spellcheck?: boolean;
   maxLength?: number;
   placeholder?: string;
-  value?: string;
+  /** What is in it at first. Afterwards it is the reader's: drawing the form anew must not undo what was typed. */
+  initial?: string;
   disabled?: boolean;
   /** Names are written in whatever direction their letters have. */
   dir?: 'auto';
@@ -54,6 +55,7 @@ export function Field({
   class: extra,
   dir,
   type = 'text',
+  initial,
   ...input
 }: FieldProps) {
   const id = useId();
@@ -61,6 +63,7 @@ export function Field({
   const control = (
     <input
       {...input}
+      defaultValue={initial}
       // Each type has attributes of its own there; those used here are common to all.
       type={type as 'text'}
       id={id}

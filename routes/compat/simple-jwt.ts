@@ -1,0 +1,145 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { announceToken, requireBearer } from '../../plugins/authenticate.js';
+import { readingAs } from '../../plugins/compat-dialect.js';
+import { setLimitHeaders } from '../../plugins/limit-headers.js';
+import { clientOf } from '../../plugins/request-context.js';
+import {
+  AnyBody,
+  chooseObtainForm,
+  Nothing,
+  namesOf,
+  ObtainBody,
+  Obtained,
+  RefreshBody,
+  Refreshed,
+  Revoked,
+  VerifyBody,
+} from '../../src/compat/simple-jwt.js';
+import { type Locale, pickLocale } from '../../src/contract/messages.js';
+import { AuthError } from '../../src/errors.js';
+import type { Client } from '../../src/tokens/session-service.js';
+import { CONSUMES, drfFailures, revocationFailures } from './responses.js';
+
+export interface SimpleJwtOptions {
+  /** Of messages to those who have no preference. */
+  defaultLocale: Locale;
+  /** Whether a refresh gives a new refresh token. */
+  rotation: boolean;
+}
+
+const common = { tags: ['simplejwt'], security: [], consumes: CONSUMES };
+
+/** djangorestframework-simplejwt's own three. */
+export const simpleJwt: FastifyPluginAsyncTypebox<SimpleJwtOptions> = async (
+  app,
+  { defaultLocale, rotation },
+) => {
+  app.post('/api/token/', {
+    validatorCompiler: readingAs(chooseObtainForm),
+    schema: {
+      ...common,
+      operationId: 'obtainTokenPair',
+      summary: 'Sign in by password, as SimpleJWT has it',
+      body: ObtainBody,
+      response: { 200: Obtained, ...drfFailures(401) },
+    },
+    handler: async (request, reply) => {
+      const { password, ...names } = request.body;
+      const locale = pickLocale(request.headers['accept-language'], defaultLocale);
+      const client = request.clientWithDevice();
+      const { pair, deviceCookie, limit } = await app.accounts.login(
+        namesOf(names),
+        password,
+        client,
+        locale,
+      );
+      if (limit) setLimitHeaders(reply, limit);
+      reply.setDeviceCookie(deviceCookie);
+      return { refresh: pair.refresh, access: pair.access };
+    },
+  });
+
+  app.post('/api/token/refresh/', {
+    schema: {
+      ...common,
+      operationId: 'refreshTokenPair',
+      summary: 'Trade a refresh token for its successor, as SimpleJWT has it',
+      body: RefreshBody,
+      response: { 200: Refreshed, ...drfFailures(401) },
+    },
+    handler: async (request, reply) => {
+      const renew = rotation ? app.sessions.refresh : app.sessions.renewAccess;
+      const { pair, limit } = await app.countRefused(request, reply, () =>
+        renew(request.body.refresh, clientOf(request)),
+      );
+      if (limit) setLimitHeaders(reply, limit);
+      announceToken(reply, pair.accessExpiresAt, app.clock());
+      return { access: pair.access, ...(rotation && { refresh: pair.refresh }) };
+    },
+  });
+
+  app.post('/api/token/verify/', {
+    schema: {
+      ...common,
+      operationId: 'verifyToken',
+      summary: 'Is this token, access or refresh, good now? As SimpleJWT has it',
+      body: VerifyBody,
+      response: { 200: Nothing, ...drfFailures(401) },
+    },
+    handler: async (request, reply) => {
+      const claims = await app.countRefused(request, reply, () => app.sessions.verify(request.body.token));
+      announceToken(reply, claims.expiresAt, app.clock());
+      return {};
+    },
+  });
+};
+
+const isRefusal = (error: unknown): boolean =>
+  error instanceof AuthError && (error.code === 'token_invalid' || error.code === 'token_expired');
+
+/** What Cosmo put beside them: ending a session, or all of them. */
+export const tokenRevocation: FastifyPluginAsyncTypebox = async (app) => {
+  app.post('/api/token/revoke/', {
+    onRequest: app.authenticate,
+    schema: {
+      tags: ['simplejwt'],
+      operationId: 'revokeToken',
+      summary: 'End the session of a refresh token',
+      consumes: CONSUMES,
+      body: RefreshBody,
+      response: { 200: Revoked, ...revocationFailures(401) },
+    },
+    handler: async (request) => {
+      await app.withNewKeys(() => endSession(request.body.refresh, clientOf(request)));
+      return { message: 'Token revoked successfully' };
+    },
+  });
+
+  /** One that has expired, or whose session is over, could not be revoked there either. */
+  async function endSession(refresh: string, client: Client): Promise<void> {
+    try {
+      app.sessions.readToken(refresh);
+      if (await app.sessions.logout({ refresh }, client)) return;
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+    }
+    throw new AuthError('invalid_request', { why: 'the refresh token' });
+  }
+
+  app.post('/api/token/revoke-all/', {
+    schema: {
+      tags: ['simplejwt'],
+      operationId: 'revokeAllTokens',
+      summary: 'End every session of the caller, this one included',
+      consumes: CONSUMES,
+      body: AnyBody,
+      response: { 200: Revoked, ...revocationFailures(401) },
+    },
+    handler: async (request, reply) => {
+      await app.countRefused(request, reply, () =>
+        app.sessions.logoutAll(requireBearer(request), clientOf(request)),
+      );
+      return { message: 'All tokens revoked successfully' };
+    },
+  });
+};
