@@ -11,6 +11,6 @@ const OLD_PAGES = {
 export const oldPages: FastifyPluginAsyncTypebox = async (app) => {
   const base = app.prefix.replace(/\/$/, '');
   for (const [old, path] of Object.entries(OLD_PAGES)) {
-    app.get(old, { schema: { hide: true } }, async (_request, reply) => reply.redirect(base + path));
+    app.get(old, { schema: { hide: true }, handler: async (_request, reply) => reply.redirect(base + path) });
   }
 };

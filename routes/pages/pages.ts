@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
 import type { PageAssets } from '../../plugins/page-assets.js';
 import { REFRESH_COOKIE } from '../../plugins/refresh-cookie.js';
 import { LOCALES, type Locale, pickLocale } from '../../src/contract/messages.js';
@@ -42,7 +43,7 @@ export const pages: FastifyPluginAsyncTypebox<PagesOptions> = async (app, option
     boot: urlOf(assets.nameOf('boot.js')),
     script: urlOf(assets.nameOf('main.js')),
     styles: urlOf(assets.nameOf('main.css')),
-    mark: urlOf('mark.svg'),
+    mark: urlOf(MARK),
   };
   const shells = new Map(LOCALES.map((locale) => [locale, renderShell(locale, files, settings)]));
 
@@ -59,26 +60,29 @@ export const pages: FastifyPluginAsyncTypebox<PagesOptions> = async (app, option
       .send(shells.get(locale));
   };
   for (const path of [...Object.values(PATHS), `${USER_PATH}:id`]) {
-    app.get(path, { schema: { hide: true } }, sendShell);
+    app.get(path, { schema: { hide: true }, handler: sendShell });
   }
-  app.get('/admin', { schema: { hide: true } }, async (_request, reply) =>
-    reply.redirect(`${base}${PATHS.users}`),
-  );
+  app.get('/admin', {
+    schema: { hide: true },
+    handler: async (_request, reply) => reply.redirect(`${base}${PATHS.users}`),
+  });
 
-  app.get<{ Params: { name: string } }>(
-    '/assets/:name',
-    { schema: { hide: true } },
-    async (request, reply) => {
-      const file = assets.files.get(request.params.name);
+  app.get('/assets/:name', {
+    schema: { hide: true, params: Type.Object({ name: Type.String() }) },
+    handler: async (request, reply) => {
+      const { name } = request.params;
+      const file = assets.files.get(name);
       if (!file) throw new AuthError('not_found');
       // A new content has a new name; only the mark keeps its own.
-      const age = request.params.name === 'mark.svg' ? 'max-age=86400' : 'max-age=31536000, immutable';
+      const age = name === MARK ? 'max-age=86400' : 'max-age=31536000, immutable';
       reply.header('cache-control', `public, ${age}`).header('etag', file.etag);
       if (matchesEtag(request.headers['if-none-match'], file.etag)) return reply.code(304).send();
       return reply.type(file.type).send(file.body);
     },
-  );
+  });
 };
+
+const MARK = 'mark.svg';
 
 /** Who comes to the service is led to the account, or to where one signs in. */
 export const startPage: FastifyPluginAsyncTypebox = async (app) => {

@@ -44,8 +44,15 @@ function Page() {
   }
 }
 
-const loadAccount = async () => (await import('./account/account-page.js')).AccountPage;
-const loadAdmin = async () => (await import('./admin/admin-page.js')).AdminPage;
+const loadAccount = async () => {
+  const { AccountPage } = await import('./account/account-page.js');
+  return AccountPage;
+};
+
+const loadAdmin = async () => {
+  const { AdminPage } = await import('./admin/admin-page.js');
+  return AdminPage;
+};
 
 /** Whoever is signed in already goes on to where they wanted to go. */
 function ForStrangers({ page: StrangersPage }: { page: ComponentType }) {

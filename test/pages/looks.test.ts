@@ -194,7 +194,7 @@ async function show(page: Page, locale: string, theme: string): Promise<void> {
     if (document.documentElement.lang !== '${locale}') language.click();
     document.documentElement.dataset.theme = '${theme}';
   }`);
-  await page.waitForFunction(`document.documentElement.lang === '${locale}'`);
+  await page.locator(`html[lang=${locale}]`).waitFor();
 }
 
 t.test('what happens has a name in both languages', async (t) => {

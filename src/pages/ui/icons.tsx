@@ -67,13 +67,6 @@ export const MailIcon = () => (
   </Icon>
 );
 
-export const LockIcon = () => (
-  <Icon>
-    <rect x="4.5" y="10.5" width="15" height="10" rx="2.5" />
-    <path d="M8 10.500V7.500a4 4 0 0 1 8 0v3" />
-  </Icon>
-);
-
 export const SunIcon = () => (
   <Icon>
     <circle cx="12" cy="12" r="4" />
