@@ -19,11 +19,13 @@ export interface AdminOptions {
   phoneRegion: string;
   /** Of messages to those of whom no preference is known. */
   defaultLocale: Locale;
+  /** Whether the start may wait for SQL, to warn of a `defaultRole` that nobody defined. */
+  checksRole: boolean;
 }
 
 /** What staff do with accounts and roles. */
 export default fp<AdminOptions>(
-  async (app, { defaultRole, phoneRegion, defaultLocale }) => {
+  async (app, { defaultRole, phoneRegion, defaultLocale, checksRole }) => {
     const { database, stateStore: state, sessions, events, roles, accountMail, clock: now } = app;
     const { countEvent } = app.meter;
     app.decorate(
@@ -49,7 +51,7 @@ export default fp<AdminOptions>(
 
     // Only a warning: the role may be about to be made, and until then it allows nothing.
     app.addHook('onReady', async () => {
-      if (await isMissing(defaultRole)) {
+      if (checksRole && (await isMissing(defaultRole))) {
         app.log.warn({ role: defaultRole }, 'DEFAULT_ROLE is a role that is not defined: it allows nothing');
       }
     });

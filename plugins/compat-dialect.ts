@@ -3,7 +3,6 @@ import fp from 'fastify-plugin';
 import { CHALLENGE } from '../src/compat/drf.js';
 import { readFields, type TextFields } from '../src/compat/fields.js';
 import { MethodNotAllowed, type Wording } from '../src/compat/wording.js';
-import { type Locale, pickLocale } from '../src/contract/messages.js';
 import type { AuthError } from '../src/errors.js';
 import type { Failure } from './errors.js';
 
@@ -17,29 +16,30 @@ declare module 'fastify' {
 export interface CompatDialectOptions {
   /** How the system of this scope speaks of failures. */
   wording: Wording;
-  /** The language of those who have no preference; without it all are answered in English. */
-  locale?: Locale;
 }
 
 /** For a scope that stands for an old system: its forms, its way of judging bodies, its words for failures. */
 export default fp<CompatDialectOptions>(
-  async (app, { wording, locale }) => {
+  async (app, { wording }) => {
     app.setErrorHandler((thrown, request, reply) =>
       app.sendFailure(request, reply, thrown, (error, status) => describe(error, status, request)),
     );
 
-    function describe(error: AuthError, status: number, request: FastifyRequest): Failure {
-      const { headers, method, body } = request;
-      const language = locale ? pickLocale(headers['accept-language'], locale) : 'en';
-      const mediaType = (headers['content-type'] ?? '').split(';', 1)[0]?.trim() ?? '';
-      const { authorization } = headers;
-      const answer = wording(error, { status, locale: language, method, mediaType, authorization, body });
-      return {
-        ...answer,
-        contentType: 'application/json; charset=utf-8',
-        challenge: CHALLENGE,
-        locale: language,
-      };
+    function describe(error: AuthError, status: number, { method, headers, body }: FastifyRequest): Failure {
+      const {
+        status: said,
+        body: document,
+        locale = 'en',
+      } = wording(error, {
+        status,
+        method,
+        mediaType: (headers['content-type'] ?? '').split(';', 1)[0]?.trim() ?? '',
+        acceptLanguage: headers['accept-language'],
+        authorization: headers.authorization,
+        body,
+      });
+      const contentType = 'application/json; charset=utf-8';
+      return { status: said, body: document, contentType, challenge: CHALLENGE, locale };
     }
 
     // An empty body is an empty form, in which fields are missing.

@@ -40,6 +40,8 @@ declare module 'fastify' {
 export interface DatabaseOptions {
   url: string | undefined;
   dataDir: string;
+  /** The process stands still between requests. */
+  mayFreeze: boolean;
   /** Bring the schema up to date before anything else. */
   migrate: boolean;
   /** What encrypts personal fields of events: see `createFieldCipher`. */
@@ -50,10 +52,11 @@ export interface DatabaseOptions {
 
 /** What must never be lost: PostgreSQL, or the embedded file. */
 export default fp<DatabaseOptions>(
-  async (app, { url, dataDir, migrate, dataKeys, postsAlerts }) => {
+  async (app, { url, dataDir, mayFreeze, migrate, dataKeys, postsAlerts }) => {
     const database = openDatabase({
       url,
       dataDir,
+      mayFreeze,
       onError: (error) => app.log.warn({ err: describeError(error) }, 'a database connection was lost'),
     });
     app.addHook('onClose', () => database.close());

@@ -25,6 +25,8 @@ declare module 'fastify' {
 export interface EmailOptions {
   /** `undefined`: no e-mail can be sent. */
   email: EmailSettings | undefined;
+  /** `inline` where nothing runs after the answer, as on Lambda. */
+  mode: 'background' | 'inline';
   /** Of `outbox.jsonl`. */
   dataDir: string;
   /** Below it are the pages that links lead to. */
@@ -37,7 +39,7 @@ export interface EmailOptions {
 
 /** E-mails about accounts, the links in them, and what brings them to people. */
 export default fp<EmailOptions>(
-  async (app, { email, dataDir, publicUrl, verification, defaultLocale, limit }) => {
+  async (app, { email, mode, dataDir, publicUrl, verification, defaultLocale, limit }) => {
     const { stateStore, clock: now } = app;
     const outbox = email && openOutbox(email);
     if (outbox) app.meter.watchOutbox('email', outbox.state);
@@ -65,7 +67,7 @@ export default fp<EmailOptions>(
       const provider = createEmailProvider(settings, { dataDir, now });
       const outbox = createEmailOutbox({
         provider,
-        mode: 'background',
+        mode,
         onTrouble: (error, { final }) =>
           app.log[final ? 'error' : 'warn'](
             { err: describeError(error), provider: provider.name },

@@ -3,6 +3,7 @@ import Fastify from 'fastify';
 import fp from 'fastify-plugin';
 import { describeError } from '../src/lib/describe-error.js';
 import { HEADER_TYPE, type SignedPayload, type TokenType } from '../src/tokens/claims.js';
+import { createHmacSigner } from '../src/tokens/hmac-signer.js';
 import { createKeyFile } from '../src/tokens/key-file.js';
 import { createKeyRing, type KeyCodec, type KeyRing, UnknownKeyError } from '../src/tokens/key-ring.js';
 import {
@@ -36,7 +37,7 @@ export interface JwtOptions {
 /** A changed file is noticed within this; `latchkey keys rotate` waits far longer between its steps (ms). */
 const WATCH_MS = 2000;
 
-/** Signs and verifies with @fastify/jwt, by as many keys as there are. */
+/** Signs and verifies by as many keys as there are, with @fastify/jwt but for signatures by HMAC. */
 export default fp<JwtOptions>(
   async (app, options) => {
     const { keySet } = options;
@@ -98,11 +99,12 @@ const createCodecs = async ([first, ...others]: KeySet): Promise<[KeyCodec, ...K
 async function createCodec(key: SigningKey): Promise<KeyCodec> {
   const { kid, algorithm } = key;
   const host = Fastify();
+  const headerOf = (type: TokenType) => ({ alg: algorithm, typ: HEADER_TYPE[type], ...(kid && { kid }) });
   for (const type of ['access', 'refresh'] as const satisfies TokenType[]) {
     await host.register(jwt, {
       namespace: type,
       secret: isHmac(algorithm) ? key.private : { private: key.private, public: key.public },
-      sign: { algorithm, header: { alg: algorithm, typ: HEADER_TYPE[type], ...(kid && { kid }) } },
+      sign: { algorithm, header: headerOf(type) },
       verify: {
         algorithms: [algorithm],
         complete: true,
@@ -113,9 +115,13 @@ async function createCodec(key: SigningKey): Promise<KeyCodec> {
   }
   // The library's types know nothing of namespaces.
   const namespaces = host.jwt as unknown as Record<TokenType, JWT>;
+  const hmac = isHmac(algorithm) && {
+    access: createHmacSigner(key.private, { ...headerOf('access'), alg: algorithm }),
+    refresh: createHmacSigner(key.private, { ...headerOf('refresh'), alg: algorithm }),
+  };
   return {
     key,
-    sign: (type, payload) => namespaces[type].sign(payload),
+    sign: (type, payload) => (hmac ? hmac[type](payload) : namespaces[type].sign(payload)),
     verify: (token) => namespaces.access.verify<SignedPayload>(token),
   };
 }

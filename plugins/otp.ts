@@ -20,6 +20,8 @@ export interface OtpOptions {
   policy: OtpPolicy;
   /** `undefined`: no code can be sent. */
   sms: SmsSettings | undefined;
+  /** `inline` where nothing runs after the answer, as on Lambda. */
+  mode: 'background' | 'inline';
   /** Of `outbox.jsonl`. */
   dataDir: string;
   /** Its host name binds the codes to our pages. */
@@ -31,7 +33,7 @@ export interface OtpOptions {
 
 /** One-time codes by phone, and what brings them there. */
 export default fp<OtpOptions>(
-  async (app, { policy, sms, dataDir, publicUrl, registration, perAddress }) => {
+  async (app, { policy, sms, mode, dataDir, publicUrl, registration, perAddress }) => {
     const { stateStore, tokenCodec, database, events, clock: now } = app;
     const outbox = sms && openOutbox(sms);
     if (outbox) app.meter.watchOutbox('sms', outbox.state);
@@ -60,7 +62,7 @@ export default fp<OtpOptions>(
       const provider = createSmsProvider(settings, { dataDir, now });
       const outbox = createSmsOutbox({
         provider,
-        mode: 'background',
+        mode,
         onTrouble: (error, { final }) =>
           app.log[final ? 'error' : 'warn'](
             { err: describeError(error), provider: provider.name },

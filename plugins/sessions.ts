@@ -26,11 +26,13 @@ export interface SessionsOptions {
   policy: TokenPolicy;
   customClaims?: SessionServiceNeeds['customClaims'];
   now: Clock;
+  /** Whether events wait for the next batch or for whoever answers. */
+  mode: 'background' | 'inline';
 }
 
 /** The token core: sessions, their tokens, rotation; and the events that tell of them. */
 export default fp<SessionsOptions>(
-  async (app, { rules, policy, customClaims, now }) => {
+  async (app, { rules, policy, customClaims, now, mode }) => {
     const { database, stateStore: store, tokenCodec: codec } = app;
     const roles = createRoleService({
       store: database.roles,
@@ -40,6 +42,7 @@ export default fp<SessionsOptions>(
     const events = createEventRecorder({
       store: database.events,
       now,
+      mode,
       onEvent: app.meter.countEvent,
       onTrouble: (error, dropped) => {
         app.meter.countDropped(dropped);

@@ -15,11 +15,13 @@ export interface StateStoreOptions {
   redisUrl: string | undefined;
   redisCluster: boolean;
   redisPrefix: string;
+  /** The process stands still between requests. */
+  mayFreeze: boolean;
 }
 
 /** Everything with a lifetime: Redis, or the embedded file. */
 export default fp<StateStoreOptions>(
-  async (app, { redisUrl, redisCluster, redisPrefix }) => {
+  async (app, { redisUrl, redisCluster, redisPrefix, mayFreeze }) => {
     const { meter } = app;
     const store = redisUrl ? openRedis(redisUrl) : openEmbedded();
     app.decorate('stateStore', store);
@@ -30,6 +32,7 @@ export default fp<StateStoreOptions>(
         url,
         cluster: redisCluster,
         prefix: redisPrefix,
+        mayFreeze,
         onCommand: (ms, hasFailed) => meter.countStoreCall('redis', ms, hasFailed),
         onState: (state, error) => {
           if (state === 'lost') app.log.error({ err: describeError(error) }, 'Redis is away: answering 503');

@@ -47,14 +47,20 @@ export function sendPair(request: FastifyRequest, reply: FastifyReply, pair: Tok
   };
 }
 
+/** What goes with every answer to a login or a registration. */
+export function markSignedIn(reply: FastifyReply, { deviceCookie, limit }: SignedIn): void {
+  if (limit) setLimitHeaders(reply, limit);
+  reply.setDeviceCookie(deviceCookie);
+}
+
 /** After a login or a registration by whatever means. */
 export function sendSignedIn(
   request: FastifyRequest,
   reply: FastifyReply,
-  { user, permissions, pair, deviceCookie, limit }: SignedIn,
+  signedIn: SignedIn,
 ): PairDocument & { user: UserDocument } {
-  if (limit) setLimitHeaders(reply, limit);
-  reply.setDeviceCookie(deviceCookie);
+  markSignedIn(reply, signedIn);
+  const { user, permissions, pair } = signedIn;
   return { ...sendPair(request, reply, pair), user: describeUser(user, permissions) };
 }
 

@@ -9,6 +9,7 @@ import { AuthError } from './errors.js';
 import { latchkey } from './latchkey.js';
 import type { Clock } from './lib/clock.js';
 import { describeError } from './lib/describe-error.js';
+import { LOG_LINES, REQUEST_ID_LABEL } from './lib/log-lines.js';
 
 export interface AppOptions {
   /** The clock of everything that expires; tests move it. */
@@ -52,12 +53,13 @@ function serverOptions(config: Config, stream: AppOptions['logStream']): Fastify
     genReqId: () => randomUUID(),
     requestIdHeader: false,
     // plugins/request-log.ts writes one line for each answer instead of two.
-    logController: new LogController({ disableRequestLogging: true }),
+    logController: new LogController({
+      disableRequestLogging: true,
+      requestIdLogLabel: REQUEST_ID_LABEL[config.logFormat],
+    }),
     logger: {
       level: config.logLevel,
-      base: null,
-      timestamp: () => `,"time":"${new Date().toISOString()}"`,
-      formatters: { level: (label) => ({ level: label }) },
+      ...LOG_LINES[config.logFormat],
       // The default would describe a description once more, and log whatever a library hangs on its errors.
       serializers: { err: (error: unknown) => (error instanceof Error ? describeError(error) : error) },
       ...(stream ? { stream } : {}),

@@ -8,6 +8,7 @@ import type { SmsSettings } from './delivery/create-sms-provider.js';
 import { readSender } from './delivery/email.js';
 import { readSmtpUrl } from './delivery/smtp-url.js';
 import { deepFreeze } from './lib/deep-freeze.js';
+import { LOG_FORMATS, type LogFormat } from './lib/log-lines.js';
 import { isLoopback, type Network, readAddress, readNetwork } from './lib/network.js';
 import { isPhoneRegion, readPhoneNumber } from './otp/phone-number.js';
 import type { TrustProxy } from './security/client-address.js';
@@ -25,6 +26,8 @@ import type { Limit } from './tokens/state-store.js';
 /** The service's settings, read once from the environment, checked and frozen. Durations are seconds. */
 export interface Config {
   readonly production: boolean;
+  /** On AWS Lambda: nothing runs after an answer, and the process may stand still until the next request. */
+  readonly lambda: boolean;
   readonly host: string;
   readonly port: number;
   readonly publicUrl: URL;
@@ -82,6 +85,7 @@ export interface Config {
     readonly rotation: boolean;
   };
   readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
   /** Days that security events are kept; `undefined`: for ever. */
   readonly eventRetentionDays: number | undefined;
   /** base64 of 32 bytes each: the first encrypts personal fields of events, all of them decrypt. */
@@ -148,6 +152,8 @@ const EXAMPLE_KEYS = /your[-_ ]|example|change[-_ ]?me|replace[-_ ]?me|django-in
 export function loadConfig(env: Env = process.env): Config {
   const read = createReader(env);
   const production = env.NODE_ENV === 'production';
+  // AWS sets it for every function, and reserves its name.
+  const lambda = read.text('AWS_LAMBDA_FUNCTION_NAME') !== undefined;
 
   const databaseUrl = read.text('DATABASE_URL');
   const redisUrl = read.text('REDIS_URL');
@@ -164,7 +170,9 @@ export function loadConfig(env: Env = process.env): Config {
   } else {
     judgeRedisNodes(splitList(redisUrl ?? ''), redisCluster, read.fault);
   }
-  if (production && databaseUrl === undefined && read.text('LATCHKEY_ALLOW_EMBEDDED') !== '1') {
+  if (lambda && databaseUrl === undefined) {
+    read.fault('DATABASE_URL and REDIS_URL are required on Lambda: what it writes to disk is lost');
+  } else if (production && databaseUrl === undefined && read.text('LATCHKEY_ALLOW_EMBEDDED') !== '1') {
     read.fault('DATABASE_URL and REDIS_URL are required in production (or set LATCHKEY_ALLOW_EMBEDDED=1)');
   }
 
@@ -199,6 +207,7 @@ export function loadConfig(env: Env = process.env): Config {
 
   const config: Omit<Config, 'jwt' | 'warnings'> = {
     production,
+    lambda,
     host,
     port,
     publicUrl: read.url('PUBLIC_URL', `http://localhost:${port}`),
@@ -208,12 +217,12 @@ export function loadConfig(env: Env = process.env): Config {
     redisPrefix: read.text('REDIS_PREFIX') ?? 'latchkey:',
     dataDir,
     embedded,
-    migrate: read.flag('MIGRATE', true),
+    migrate: read.flag('MIGRATE', !lambda),
     accessLifetime,
     refreshLifetime,
     sessionMaxLifetime,
     corsOrigins: read.origins('CORS_ORIGINS'),
-    trustProxy: readTrustProxy(read),
+    trustProxy: readTrustProxy(read, lambda),
     limits: {
       login,
       loginIp: login && loginIp,
@@ -223,8 +232,8 @@ export function loadConfig(env: Env = process.env): Config {
       user: read.limit('RATE_LIMIT_USER', { max: 1000, windowMs: 3_600_000 }),
     },
     otp: readOtp(read),
-    sms: readSms(read, { production, isPublic: !isLoopbackHost(host) }),
-    email: readEmail(read, { production, isPublic: !isLoopbackHost(host) }),
+    sms: readSms(read, { production, isPublic: lambda || !isLoopbackHost(host) }),
+    email: readEmail(read, { production, isPublic: lambda || !isLoopbackHost(host) }),
     emailVerification: read.oneOf('EMAIL_VERIFICATION', ['off', 'optional', 'required'] as const, 'off'),
     defaultLocale: read.oneOf('DEFAULT_LOCALE', LOCALES, 'en'),
     registration: read.oneOf('REGISTRATION', ['open', 'closed'] as const, 'open'),
@@ -234,6 +243,7 @@ export function loadConfig(env: Env = process.env): Config {
     pages: read.flag('PAGES', true),
     compat: { routes: read.flag('COMPAT_ROUTES', true), rotation: read.flag('COMPAT_ROTATION', true) },
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
+    logFormat: read.oneOf('LOG_FORMAT', LOG_FORMATS, 'json'),
     eventRetentionDays: read.count('EVENT_RETENTION_DAYS', 365, 36_500),
     dataKeys: read.dataKeys('DATA_ENCRYPTION_KEY'),
     alertWebhook: readAlertWebhook(read),
@@ -254,7 +264,13 @@ export function loadConfig(env: Env = process.env): Config {
     userIdClaim: read.oneOf('JWT_USER_ID', ['id', 'legacy_id'] as const, 'id'),
   };
   const givenKey = read.alias('JWT_SIGNING_KEY', 'JWT_SECRET_KEY');
-  const circumstances = { production, shared: redisUrl !== undefined, hasSet: jwt.keySet !== undefined };
+  if (lambda && jwt.keySet && 'path' in jwt.keySet)
+    read.fault('JWT_KEYSET must be the set itself on Lambda: a file of the package never changes');
+  const circumstances = {
+    strict: production || lambda,
+    shared: redisUrl !== undefined,
+    hasSet: jwt.keySet !== undefined,
+  };
   const warnings = [
     ...judgeKey(givenKey, jwt.algorithm, circumstances, read.fault),
     ...judgeOtp(config.otp, production, read.fault),
@@ -328,7 +344,7 @@ function judgeRedisNodes(nodes: readonly string[], isCluster: boolean, fault: (t
 function judgeKey(
   key: string | undefined,
   algorithm: Algorithm,
-  { production, shared, hasSet }: { production: boolean; shared: boolean; hasSet: boolean },
+  { strict, shared, hasSet }: { strict: boolean; shared: boolean; hasSet: boolean },
   fault: (text: string) => void,
 ): string[] {
   if (key !== undefined)
@@ -342,7 +358,7 @@ function judgeKey(
   }
   if (key === undefined && hasSet) return [];
   if (key === undefined) {
-    if (production) fault('JWT_SIGNING_KEY is required in production');
+    if (strict) fault('JWT_SIGNING_KEY is required in production and on Lambda');
     return shared
       ? [
           'JWT_SIGNING_KEY is not set: this machine signs with a key of its own, which no other server accepts.',
@@ -357,20 +373,23 @@ function judgeKey(
         ? 'JWT_SIGNING_KEY (JWT_SECRET_KEY) looks like an example out of documentation'
         : undefined;
   if (weakness === undefined) return [];
-  if (production) fault(weakness);
+  if (strict) fault(weakness);
   return [`${weakness}: anybody may guess it and sign tokens. Production refuses it.`];
 }
 
 /** The widest networks that are private: 10.0.0.0/8 and fc00::/7. Anything wider takes in strangers. */
 const MIN_PREFIX = { ipv4: 8, ipv6: 7 };
 
-function readTrustProxy(read: Reader): TrustProxy {
+function readTrustProxy(read: Reader, lambda: boolean): TrustProxy {
   const form = 'none, apigateway, cloudfront, alb, or a comma-separated list of networks in CIDR notation';
   const trust = read.parse<TrustProxy>('TRUST_PROXY', { mode: 'none' }, form, (raw) => {
     if (raw === 'none' || raw === 'apigateway' || raw === 'cloudfront' || raw === 'alb') return { mode: raw };
     const networks = splitList(raw);
     return networks.length > 0 && networks.every(readNetwork) ? { mode: 'networks', networks } : undefined;
   });
+  // There the gateway says in the event, and not in a header, who the caller is.
+  if (lambda && trust.mode === 'alb') read.fault('TRUST_PROXY=alb is refused on Lambda');
+  if (lambda && trust.mode === 'apigateway') return { mode: 'none' };
   const leavesOut = ({ address, bits }: Network): boolean => bits >= MIN_PREFIX[address.kind()];
   if (trust.mode === 'networks' && !trust.networks.every((network) => leavesOut(readNetwork(network)!)))
     read.fault('TRUST_PROXY trusts everybody, or nearly: name the networks of your own proxies');

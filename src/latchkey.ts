@@ -6,17 +6,14 @@ import authenticate from '../plugins/authenticate.js';
 import authorize from '../plugins/authorize.js';
 import blacklist from '../plugins/blacklist.js';
 import cleaning from '../plugins/cleaning.js';
-import compatDialect from '../plugins/compat-dialect.js';
 import cookieJar from '../plugins/cookie-jar.js';
 import cors from '../plugins/cors.js';
 import credentials from '../plugins/credentials.js';
 import database from '../plugins/database.js';
 import deviceCookie from '../plugins/device-cookie.js';
-import docs from '../plugins/docs.js';
 import email from '../plugins/email.js';
 import errors from '../plugins/errors.js';
 import eventReports from '../plugins/event-reports.js';
-import formBody from '../plugins/form-body.js';
 import jsonBody from '../plugins/json-body.js';
 import jwt from '../plugins/jwt.js';
 import library from '../plugins/library.js';
@@ -50,17 +47,15 @@ import { refresh } from '../routes/auth/refresh.js';
 import { register } from '../routes/auth/register.js';
 import { verify } from '../routes/auth/verify.js';
 import { bothSpellings } from '../routes/both-spellings.js';
-import { simpleJwt, tokenRevocation } from '../routes/compat/simple-jwt.js';
+import { oldSystems } from '../routes/compat/old-systems.js';
 import { tokens as oauthTokens } from '../routes/oauth/tokens.js';
 import { oldPages } from '../routes/pages/old-pages.js';
 import { pages, startPage } from '../routes/pages/pages.js';
 import { scripts as scriptRoutes } from '../routes/static/scripts.js';
-import { startPage as docsFirst, docs as docsRoutes } from '../routes/system/docs.js';
 import { health } from '../routes/system/health.js';
 import { jwks } from '../routes/system/jwks.js';
 import { metrics as metricsRoute } from '../routes/system/metrics.js';
 import { oauthMetadata } from '../routes/system/oauth-metadata.js';
-import { describeInSimpleJwt, describeRevocation } from './compat/simple-jwt.js';
 import type { Config } from './config.js';
 import type { Clock } from './lib/clock.js';
 import type { SessionServiceNeeds } from './tokens/session-service.js';
@@ -78,7 +73,10 @@ export interface ServiceOptions {
 export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options) => {
   const { config, now, customClaims, guest } = options;
   const { jwt: token, limits, publicUrl, corsOrigins } = config;
-  const hasDocs = guest?.docs ?? true;
+  const hasDocs = guest?.docs ?? !config.lambda;
+  // On Lambda nothing runs after the answer, and the process may stand still until the next request.
+  const mode = config.lambda ? 'inline' : 'background';
+  const mayFreeze = config.lambda;
   const routes = guest ? bothSpellings : <Plugin>(plugin: Plugin) => plugin;
 
   await app.register(requestContext);
@@ -95,8 +93,9 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     });
   }
   await app.register(jsonBody);
-  await app.register(schemas);
-  if (hasDocs) await app.register(docs, { publicUrl, version: VERSION });
+  await app.register(schemas, { lazy: config.lambda });
+  // Read only where it is served: the Lambda bundle has none of it.
+  if (hasDocs) await app.register(import('../plugins/docs.js'), { publicUrl, version: VERSION });
 
   await app.register(database, {
     url: config.databaseUrl,
@@ -104,11 +103,13 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     migrate: config.migrate,
     dataKeys: config.dataKeys,
     postsAlerts: config.alertWebhook !== undefined,
+    mayFreeze,
   });
   await app.register(stateStore, {
     redisUrl: config.redisUrl,
     redisCluster: config.redisCluster,
     redisPrefix: config.redisPrefix,
+    mayFreeze,
   });
   await app.register(jwt, { key: token.signingKey, algorithm: token.algorithm, keySet: token.keySet });
   await app.register(sessions, {
@@ -127,12 +128,14 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     },
     customClaims,
     now,
+    mode,
   });
   await app.register(blacklist, { leeway: token.leeway });
   await app.register(cookieJar, { publicUrl });
   await app.register(deviceCookie);
   await app.register(email, {
     email: config.email,
+    mode,
     dataDir: config.dataDir,
     publicUrl,
     verification: config.emailVerification,
@@ -143,6 +146,7 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   await app.register(otp, {
     policy: config.otp,
     sms: config.sms,
+    mode,
     dataDir: config.dataDir,
     publicUrl,
     registration: config.registration,
@@ -154,9 +158,10 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     defaultRole: config.defaultRole,
     phoneRegion: config.otp.phoneRegion,
     defaultLocale: config.defaultLocale,
+    checksRole: !config.lambda,
   });
   await app.register(eventReports);
-  await app.register(alerts, { webhook: config.alertWebhook });
+  await app.register(alerts, { webhook: config.alertWebhook, mode });
   await app.register(cleaning, { eventRetentionDays: config.eventRetentionDays });
   await app.register(rateLimit, { anon: limits.anon, now });
   await app.register(authenticate);
@@ -168,8 +173,7 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   if (guest?.metrics ?? true) await app.register(routes(metricsRoute), { token: config.metricsToken });
   await app.register(routes(jwks));
   await app.register(routes(oauthMetadata), { issuer: token.issuer, publicUrl });
-  if (hasDocs) await app.register(routes(docsRoutes));
-  if (guest?.pages ?? config.pages) await app.register(pageAssets);
+  if (guest?.pages ?? (config.pages && !config.lambda)) await app.register(pageAssets);
   if (app.pageAssets) {
     await app.register(routes(pages), {
       assets: app.pageAssets,
@@ -183,9 +187,14 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
         userTypes: config.userTypes,
       },
     });
+    if (config.compat.routes) await app.register(routes(oldPages));
+    if (!guest) await app.register(startPage);
   }
-  if (app.pageAssets && config.compat.routes) await app.register(routes(oldPages));
-  if (!guest) await app.register(app.pageAssets ? startPage : docsFirst);
+  if (hasDocs) {
+    const { docs, startPage: docsFirst } = await import('../routes/system/docs.js');
+    await app.register(routes(docs));
+    if (!guest && !app.pageAssets) await app.register(docsFirst);
+  }
   await app.register(
     async (auth) => {
       await auth.register(routes(register), { defaultLocale: config.defaultLocale });
@@ -227,20 +236,10 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     { prefix: '/oauth' },
   );
 
-  if (!config.compat.routes) return;
-  await app.register(scripts);
-  await app.register(routes(scriptRoutes), { names: ['jwt-client.js', 'jwt-auth.js'] });
-  // The systems that Latchkey takes over from: the same services, each scope in the words of its system.
-  await app.register(async (compat) => {
-    await compat.register(formBody);
-    const { defaultLocale } = config;
-    await compat.register(async (scope) => {
-      await scope.register(compatDialect, { wording: describeInSimpleJwt });
-      await scope.register(routes(simpleJwt), { defaultLocale, rotation: config.compat.rotation });
-    });
-    await compat.register(async (scope) => {
-      await scope.register(compatDialect, { wording: describeRevocation });
-      await scope.register(routes(tokenRevocation));
-    });
-  });
+  if (config.compat.routes) {
+    const { rotation } = config.compat;
+    await app.register(oldSystems, { defaultLocale: config.defaultLocale, rotation, spelling: routes });
+    await app.register(scripts);
+    await app.register(routes(scriptRoutes), { names: ['jwt-client.js', 'jwt-auth.js'] });
+  }
 };

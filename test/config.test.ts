@@ -41,6 +41,7 @@ t.test('defaults are those of the contract', async (t) => {
   t.equal(publicUrl.href, 'http://localhost:8000/');
   t.strictSame(config, {
     production: false,
+    lambda: false,
     host: '127.0.0.1',
     port: 8000,
     databaseUrl: undefined,
@@ -98,6 +99,7 @@ t.test('defaults are those of the contract', async (t) => {
     passwordBlocklist: true,
     compat: { routes: true, rotation: true },
     logLevel: 'info',
+    logFormat: 'json',
     metricsToken: undefined,
     eventRetentionDays: 365,
     dataKeys: [],
@@ -190,6 +192,7 @@ t.test('each setting is read', async (t) => {
       { DEFAULT_LOCALE: 'fa', LOG_LEVEL: 'silent' },
       { defaultLocale: 'fa', logLevel: 'silent' },
     ],
+    [{ LOG_FORMAT: 'gelf' }, { logFormat: 'gelf' }],
     [
       { REGISTRATION: 'closed', DEFAULT_ROLE: 'member' },
       { registration: 'closed', defaultRole: 'member' },
@@ -559,6 +562,7 @@ t.test('what cannot be used is refused by name, and its value is not repeated', 
     [{ REGISTRATION: 'zq9' }, 'REGISTRATION'],
     [{ USER_TYPES: ' , ' }, 'USER_TYPES'],
     [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL'],
+    [{ LOG_FORMAT: 'xml' }, 'LOG_FORMAT'],
     [{ METRICS_TOKEN: 'zq9zq9zq9zq9zq9' }, 'METRICS_TOKEN'],
     [{ METRICS_TOKEN: 'zq9 '.repeat(8) }, 'METRICS_TOKEN'],
     [{ METRICS_TOKEN: 'zq9é'.repeat(8) }, 'METRICS_TOKEN'],

@@ -65,3 +65,46 @@ export const revocationFailures = failuresIn(
     401: { detail: 'Given token not valid for any token type', code: 'token_not_valid', messages: [] },
   },
 );
+
+export const neuralFlowFailures = failuresIn(
+  Type.Unsafe<object>({
+    type: 'object',
+    required: ['success', 'error'],
+    properties: {
+      success: { const: false },
+      error: { type: 'string' },
+      errors: { type: 'object', additionalProperties: { type: 'array', items: { type: 'string' } } },
+    },
+  }),
+  {
+    400: {
+      success: false,
+      error: 'This field is required.',
+      errors: { password: ['This field is required.'] },
+    },
+    401: { success: false, error: 'Invalid email or password.' },
+  },
+);
+
+export const envelopeFailures = failuresIn(
+  Type.Unsafe<object>({
+    type: 'object',
+    required: ['success', 'message', 'data'],
+    properties: { success: { const: false }, message: { type: 'string' }, data: { type: 'object' } },
+  }),
+  { 401: { success: false, message: 'خطا در احراز هویت', data: {} } },
+);
+
+/** Of the paths that two systems share. */
+export const eitherFailures = failuresIn(
+  Type.Unsafe<object>({
+    type: 'object',
+    properties: {
+      success: { const: false },
+      message: { type: 'string' },
+      data: { type: 'object' },
+      detail: { type: 'string' },
+    },
+  }),
+  { 400: { detail: 'Invalid email or password.' } },
+);

@@ -17,7 +17,8 @@ import {
 } from '../../src/compat/simple-jwt.js';
 import { type Locale, pickLocale } from '../../src/contract/messages.js';
 import { AuthError } from '../../src/errors.js';
-import type { Client } from '../../src/tokens/session-service.js';
+import { markSignedIn } from '../present.js';
+import { endSessionOf } from './end-session.js';
 import { CONSUMES, drfFailures, revocationFailures } from './responses.js';
 
 export interface SimpleJwtOptions {
@@ -47,15 +48,9 @@ export const simpleJwt: FastifyPluginAsyncTypebox<SimpleJwtOptions> = async (
       const { password, ...names } = request.body;
       const locale = pickLocale(request.headers['accept-language'], defaultLocale);
       const client = request.clientWithDevice();
-      const { pair, deviceCookie, limit } = await app.accounts.login(
-        namesOf(names),
-        password,
-        client,
-        locale,
-      );
-      if (limit) setLimitHeaders(reply, limit);
-      reply.setDeviceCookie(deviceCookie);
-      return { refresh: pair.refresh, access: pair.access };
+      const signedIn = await app.accounts.login(namesOf(names), password, client, locale);
+      markSignedIn(reply, signedIn);
+      return { refresh: signedIn.pair.refresh, access: signedIn.pair.access };
     },
   });
 
@@ -94,8 +89,11 @@ export const simpleJwt: FastifyPluginAsyncTypebox<SimpleJwtOptions> = async (
   });
 };
 
-const isRefusal = (error: unknown): boolean =>
-  error instanceof AuthError && (error.code === 'token_invalid' || error.code === 'token_expired');
+/** Whatever is wrong with the token in the body is no 401: that is for the bearer. */
+function sayNothingOfTheToken(error: unknown): never {
+  const isRefused = error instanceof AuthError && error.code.startsWith('token_');
+  throw isRefused ? new AuthError('invalid_request', { why: error.code }) : error;
+}
 
 /** What Cosmo put beside them: ending a session, or all of them. */
 export const tokenRevocation: FastifyPluginAsyncTypebox = async (app) => {
@@ -110,21 +108,10 @@ export const tokenRevocation: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: Revoked, ...revocationFailures(401) },
     },
     handler: async (request) => {
-      await app.withNewKeys(() => endSession(request.body.refresh, clientOf(request)));
+      await endSessionOf(app, request.body.refresh, clientOf(request)).catch(sayNothingOfTheToken);
       return { message: 'Token revoked successfully' };
     },
   });
-
-  /** One that has expired, or whose session is over, could not be revoked there either. */
-  async function endSession(refresh: string, client: Client): Promise<void> {
-    try {
-      app.sessions.readToken(refresh);
-      if (await app.sessions.logout({ refresh }, client)) return;
-    } catch (error) {
-      if (!isRefusal(error)) throw error;
-    }
-    throw new AuthError('invalid_request', { why: 'the refresh token' });
-  }
 
   app.post('/api/token/revoke-all/', {
     schema: {

@@ -84,6 +84,8 @@ export interface AttackWatchNeeds {
   /** What addresses of one subscriber have in common; what is no address has nothing. */
   addressGroup(ip: string): string;
   now: Clock;
+  /** `inline` where nothing runs after the answer, as on Lambda: somebody calls `inspect` from time to time. */
+  mode?: 'background' | 'inline';
   /** Told when the stored events could not be looked at; they are looked at with the next ones of those suspects. */
   onTrouble(error: unknown): void;
 }
@@ -111,7 +113,7 @@ const SENDS: readonly EventType[] = ['otp_sent', 'otp_withheld', 'otp_send_suspe
  * the process ends within that second.
  */
 export function createAttackWatch(needs: AttackWatchNeeds): AttackWatch {
-  const { summarize, raise, addressGroup, now, onTrouble } = needs;
+  const { summarize, raise, addressGroup, now, mode = 'background', onTrouble } = needs;
   /** One of each group. */
   const ips = new Map<string, string>();
   const userIds = new Map<string, string>();
@@ -123,7 +125,7 @@ export function createAttackWatch(needs: AttackWatchNeeds): AttackWatch {
   }
 
   function schedule(): void {
-    if (timer || closed || ips.size + userIds.size === 0) return;
+    if (timer || closed || mode === 'inline' || ips.size + userIds.size === 0) return;
     timer = setTimeout(() => {
       timer = undefined;
       void inspect().finally(schedule);

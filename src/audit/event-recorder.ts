@@ -10,6 +10,8 @@ import { createWaitingRooms, type Waiting } from './waiting-rooms.js';
 export interface EventRecorderNeeds {
   store: EventStore;
   now: Clock;
+  /** `inline` where nothing runs after the answer, as on Lambda: whoever answers calls `flush` first. */
+  mode?: 'background' | 'inline';
   /** Told of every event that is recorded here: for the metrics. */
   onEvent?(type: EventType): void;
   /** Told when events could not be stored, and when some were dropped for good. */
@@ -25,7 +27,7 @@ const BATCH = 100;
  * waits for no more than the batch under way: a flood of failed logins holds up nothing.
  */
 export function createEventRecorder(needs: EventRecorderNeeds): EventRecorder {
-  const { store, now, onEvent, onTrouble } = needs;
+  const { store, now, mode = 'background', onEvent, onTrouble } = needs;
   const listeners: Parameters<EventRecorder['onStored']>[0][] = [];
   const rooms = createWaitingRooms({
     now,
@@ -51,7 +53,7 @@ export function createEventRecorder(needs: EventRecorderNeeds): EventRecorder {
   }
 
   function schedule(): void {
-    if (timer || closed) return;
+    if (timer || closed || mode === 'inline') return;
     timer = setTimeout(() => {
       timer = undefined;
       void tryFlush();

@@ -8,6 +8,8 @@ export interface CleanNeeds {
   json: boolean;
   /** Shows how far it is, to a person. */
   show(line: string): void;
+  /** Ends the cleaning before it is done; the next one goes on. */
+  signal?: AbortSignal;
   /** Milliseconds since the epoch. */
   now(): number;
 }
@@ -18,10 +20,11 @@ const SHOW_MS = 1000;
 const REST_FACTOR = 0.5;
 
 /** Does once what a server does in the background: for installations whose servers do not run all the time. */
-export async function clean({ cleaner, postAlerts, json, show, now }: CleanNeeds): Promise<string> {
+export async function clean({ cleaner, postAlerts, json, show, signal, now }: CleanNeeds): Promise<string> {
   let shownAt = now();
   const report = await cleaner.clean({
     restFactor: REST_FACTOR,
+    ...(signal && { signal }),
     onProgress(soFar) {
       if (now() < shownAt + SHOW_MS) return;
       shownAt = now();

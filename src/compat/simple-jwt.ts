@@ -5,17 +5,16 @@ import { Token } from '../contract/tokens.js';
 import type { AuthError } from '../errors.js';
 import { describeInDrf } from './drf.js';
 import type { TextFields } from './fields.js';
+import { filled } from './text-schemas.js';
 import type { Wording } from './wording.js';
 
 /** djangorestframework-simplejwt's wire format, and the two routes that Cosmo put beside it. */
 
-const text = (options: object) => Type.String({ minLength: 1, ...options });
-
 export const ObtainBody = Type.Object(
   {
-    username: Type.Optional(text({ description: 'Or an e-mail address.' })),
-    email: Type.Optional(text({})),
-    password: text({}),
+    username: Type.Optional(filled({ description: 'Or an e-mail address.' })),
+    email: Type.Optional(filled({})),
+    password: filled({}),
   },
   {
     description: '`username` or `email`, and the password.',
@@ -26,9 +25,9 @@ export const ObtainBody = Type.Object(
   },
 );
 
-export const RefreshBody = Type.Object({ refresh: text({ examples: ['eyJhbGciOiJIUzI1NiIsInR5cCI6…'] }) });
+export const RefreshBody = Type.Object({ refresh: filled({ examples: ['eyJhbGciOiJIUzI1NiIsInR5cCI6…'] }) });
 
-export const VerifyBody = Type.Object({ token: text({ description: 'Of either kind.' }) });
+export const VerifyBody = Type.Object({ token: filled({ description: 'Of either kind.' }) });
 
 export const Obtained = Type.Object(
   { refresh: Token('The refresh token.'), access: Token('The access token.') },

@@ -5,7 +5,7 @@ import { AuthError } from '../errors.js';
 export interface Asked {
   /** As the canonical routes would answer. */
   status: number;
-  locale: Locale;
+  acceptLanguage: string | undefined;
   method: string;
   mediaType: string;
   /** The header. */
@@ -17,6 +17,8 @@ export interface Asked {
 export interface Answer {
   status: number;
   body: object;
+  /** Of the text; English by default. */
+  locale?: Locale;
 }
 
 /** How an old system speaks of failures. */

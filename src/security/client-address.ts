@@ -135,20 +135,23 @@ function lastForwardedFor(header: string): string {
   return more.length === 0 ? (named ?? '') : '';
 }
 
-/** A proxy has few addresses, and each request asks for one of them. */
-function remembering(judge: (peer: string) => boolean): (peer: string) => boolean {
-  const verdicts = new Map<string, boolean>();
-  return (peer) => {
-    const known = verdicts.get(peer);
+/** The same addresses come again and again: a proxy has few of them, a caller one. */
+function remembering<T extends NonNullable<unknown>>(judge: (address: string) => T): (address: string) => T {
+  const verdicts = new Map<string, T>();
+  return (address) => {
+    const known = verdicts.get(address);
     if (known !== undefined) return known;
-    const verdict = judge(peer);
+    const verdict = judge(address);
     if (verdicts.size >= MAX_REMEMBERED) verdicts.clear();
-    verdicts.set(peer, verdict);
+    if (address.length <= MAX_ADDRESS) verdicts.set(address, verdict);
     return verdict;
   };
 }
 
-const MAX_REMEMBERED = 256;
+/** Some hundred bytes each. */
+const MAX_REMEMBERED = 4096;
+/** IPv6 with brackets, a zone and a port; anything longer is somebody's attempt at filling our memory. */
+const MAX_ADDRESS = 80;
 
 /** As proxies write addresses: `192.0.2.7:4711`, `[2001:db8::1]:443`, and both in quotes (RFC 7239 §6). */
 function readWritten(text: string): ReturnType<typeof readAddress> {
@@ -158,16 +161,18 @@ function readWritten(text: string): ReturnType<typeof readAddress> {
 }
 
 /** An address without port, zone, quotes and brackets, in its shortest form (RFC 5952); `undefined` if it is none. */
-export const canonicalAddress = (text: string): string | undefined => readWritten(text)?.toString();
+export const canonicalAddress = (text: string): string | undefined => canonical(text) || undefined;
+
+const canonical = remembering((text) => readWritten(text)?.toString() ?? '');
 
 /**
  * The address that limits count by: IPv4 as it is (also when IPv6 wraps it), IPv6 by its /64, because a
  * single subscriber owns at least that much.
  */
-export function limitAddress(ip: string): string {
+export const limitAddress = remembering((ip) => {
   const address = readWritten(ip);
   if (!address) return 'unknown';
   if (address instanceof ipaddr.IPv4) return address.toString();
   const network = address.parts.slice(0, 4).map((part) => part.toString(16));
   return `${network.join(':')}::/64`;
-}
+});

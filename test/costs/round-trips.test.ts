@@ -158,6 +158,31 @@ t.test('what each request costs, limits included', async (t) => {
       request: (who) => ({ url: '/api/auth/login', ...post({ email: who.email, password: PASSWORD }) }),
       cost: { trips: 2, statements: 2, eventStatements: 1 },
     },
+    {
+      name: 'login in words of SimpleJWT',
+      request: (who) => ({ url: '/api/token/', ...post({ username: who.email, password: PASSWORD }) }),
+      cost: { trips: 2, statements: 2, eventStatements: 1 },
+    },
+    {
+      name: 'refresh in words of SimpleJWT',
+      request: (who) => ({ url: '/api/token/refresh/', ...post({ refresh: who.refresh }) }),
+      cost: { trips: 1, statements: 0, eventStatements: 1 },
+    },
+    {
+      name: 'verify in words of SimpleJWT',
+      request: (who) => ({ url: '/api/token/verify/', ...post({ token: who.refresh }) }),
+      cost: { trips: 1, ...free },
+    },
+    {
+      name: 'who is calling, asked by a client of PyCoder',
+      request: (who) => ({ url: '/api/user/', headers: bearer(who.access) }),
+      cost: { trips: 1, ...free },
+    },
+    {
+      name: 'logout of a client by phone',
+      request: (who) => ({ url: '/api/logout/', ...post({ refresh: who.refresh }) }),
+      cost: { trips: 1, statements: 0, eventStatements: 1 },
+    },
   ];
   const [one, other] = [await signUp(meter), await signUp(meter)];
   // What passwords cost is no question here.

@@ -41,7 +41,7 @@ function client(t: Test, { url }: ServerProcess): Ask {
 function timesOf(server: ServerProcess): Map<string, number> {
   const lines = server.output().split('\n');
   const answered = lines.filter((line) => line.includes('"msg":"answered"')).map((line) => JSON.parse(line));
-  return new Map(answered.map(({ reqId, ms }) => [reqId, ms]));
+  return new Map(answered.map(({ request_id, ms }) => [request_id, ms]));
 }
 
 interface Entry {

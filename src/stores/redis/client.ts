@@ -30,6 +30,11 @@ export interface RedisOptions {
   /** Of a cluster: those of some of its nodes, comma-separated. */
   url: string;
   cluster?: boolean;
+  /**
+   * The process stands still between requests, as on Lambda: a connection may be lost meanwhile, which is no news, and
+   * is made again when somebody needs it and not before.
+   */
+  mayFreeze?: boolean;
   /** Called when the connection is lost and when it is back: for the log. */
   onState?: (state: 'ready' | 'lost', error?: Error) => void;
   /** Told of every command, how long it took (ms) and whether it failed: for the metrics. */
@@ -44,10 +49,13 @@ export interface RedisOptions {
 export function connectRedis({
   url,
   cluster = false,
+  mayFreeze = false,
   onState,
   onCommand = () => undefined,
 }: RedisOptions): RedisRunner {
-  const { redis, connected, streams } = cluster ? connectCluster(url, REDIS_TIMEOUT_MS) : connectNode(url);
+  const { redis, connect, streams } = cluster
+    ? connectCluster(url, { timeoutMs: REDIS_TIMEOUT_MS, reconnects: !mayFreeze })
+    : connectNode(url, { reconnects: !mayFreeze });
   let lost = false;
   let lastError: Error | undefined;
   // Without a listener ioredis prints to stderr; the cause is told once, when the connection is lost.
@@ -56,36 +64,46 @@ export function connectRedis({
       lastError = error;
     });
   }
-  redis.on('close', () => {
+  const tellLost = (): void => {
     if (!lost) onState?.('lost', lastError);
     lost = true;
-  });
+  };
+  if (!mayFreeze) redis.on('close', tellLost);
   redis.on('ready', () => {
     if (lost) onState?.('ready');
     lost = false;
   });
-  let isConnecting = true;
-  const tried = Promise.race([
-    connected.catch(() => undefined),
-    delay(REDIS_TIMEOUT_MS, undefined, { ref: false }),
-  ]).then(() => {
-    isConnecting = false;
-  });
+  let connecting: Promise<void> | undefined;
+  function tryToConnect(): Promise<void> {
+    const patience = new AbortController();
+    const timer = delay(REDIS_TIMEOUT_MS, undefined, { ref: false, signal: patience.signal });
+    return Promise.race([connect(), timer])
+      .catch(() => undefined)
+      .then(() => {
+        patience.abort();
+        connecting = undefined;
+        if (redis.status !== 'ready') tellLost();
+      });
+  }
+  connecting = tryToConnect();
 
-  /** Commands at the very start wait for the connection; later nothing waits for one that is down. */
+  /** Commands at the very start wait for the connection; later nothing waits for one that is down, unless it may freeze. */
   function bounded<T>(command: () => Promise<T>): Promise<T> {
     const send = (): Promise<T> => {
       gatherWrites();
       return command();
     };
     const sentAt = performance.now();
-    return (isConnecting ? tried.then(send) : send()).then(
+    if (mayFreeze && redis.status !== 'ready') connecting ??= tryToConnect();
+    return (connecting ? connecting.then(send) : send()).then(
       (reply) => {
         onCommand(performance.now() - sentAt, false);
         return reply;
       },
       (error: unknown) => {
         onCommand(performance.now() - sentAt, true);
+        // A peer that vanished while the process stood still: the next request is to find another connection.
+        if (mayFreeze && isTimeout(error)) for (const stream of streams()) stream?.destroy();
         throw storeUnavailable(error);
       },
     );
@@ -124,19 +142,24 @@ export function connectRedis({
       // What follows is no loss.
       lost = true;
       redis.disconnect();
-      await tried;
+      await connecting;
     },
   };
 }
 
-/** One node or a cluster, connecting. `streams` are what commands are written to; a node without has yet to connect. */
+/** As ioredis words it. */
+const isTimeout = (error: unknown): boolean =>
+  error instanceof Error && error.message === 'Command timed out';
+
+/** One node or a cluster. `streams` are what commands are written to; a node without has yet to connect. */
 export interface Connection {
   redis: Redis | Cluster;
-  connected: Promise<unknown>;
+  connect(): Promise<unknown>;
   streams(): (Redis['stream'] | undefined)[];
 }
 
-export function connectNode(url: string): Connection {
+/** `reconnects`: by itself, whenever the connection is lost. */
+export function connectNode(url: string, { reconnects }: { reconnects: boolean }): Connection {
   const redis = new Redis(url, {
     lazyConnect: true,
     commandTimeout: REDIS_TIMEOUT_MS,
@@ -146,9 +169,9 @@ export function connectNode(url: string): Connection {
     connectTimeout: REDIS_TIMEOUT_MS,
     // A peer that vanished without a word is noticed by the first reply that is overdue.
     socketTimeout: 2 * REDIS_TIMEOUT_MS,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** attempt, 1000),
+    retryStrategy: (attempt) => (reconnects ? Math.min(50 * 2 ** attempt, 1000) : null),
     // After a failover the old primary answers as a replica: find the new one. Redis 6 buries the code in a sentence.
     reconnectOnError: (error) => error.message.includes('READONLY '),
   });
-  return { redis, connected: redis.connect(), streams: () => [redis.stream] };
+  return { redis, connect: () => redis.connect(), streams: () => [redis.stream] };
 }

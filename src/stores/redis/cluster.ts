@@ -4,14 +4,17 @@ import type { Connection } from './client.js';
 
 /**
  * Connects to a Redis Cluster in the background, through whichever of the comma-separated nodes answers; the first
- * one's URL says with which credentials, and whether by TLS. `connected` settles when every primary has been tried.
+ * one's URL says with which credentials, and whether by TLS. `connect` settles when every primary has been tried.
  *
  * Commands go to primaries only, never to replicas: they may not have heard of a revocation. What a node refuses
  * unread (MOVED, ASK, TRYAGAIN: a slot is or was on the move) is sent again, within half of the caller's second; what
  * was on a connection that broke is not. Commands are not put into ioredis's auto-pipelines: a pipeline of which one
  * slot has moved fails with that error, again and again (ioredis 6.0).
  */
-export function connectCluster(urls: string, timeoutMs: number): Connection {
+export function connectCluster(
+  urls: string,
+  { timeoutMs, reconnects }: { timeoutMs: number; reconnects: boolean },
+): Connection {
   const nodes = urls.split(',').map((url) => new URL(url.trim()));
   const [{ protocol, username, password }] = nodes as [URL];
   const redis = new Cluster(
@@ -28,7 +31,7 @@ export function connectCluster(urls: string, timeoutMs: number): Connection {
       retryDelayOnFailover: 0,
       retryDelayOnClusterDown: 0,
       slotsRefreshTimeout: timeoutMs,
-      clusterRetryStrategy: (attempt) => Math.min(50 * 2 ** attempt, 1000),
+      clusterRetryStrategy: (attempt) => (reconnects ? Math.min(50 * 2 ** attempt, 1000) : null),
       // The default looks the name up first and would then check the certificate against an address.
       dnsLookup: (hostname, callback) => callback(null, hostname),
       redisOptions: {
@@ -52,7 +55,7 @@ export function connectCluster(urls: string, timeoutMs: number): Connection {
   redis.on('+node', (node: Redis) => process.nextTick(reach, node));
   return {
     redis,
-    connected: redis.connect().then(() => Promise.all(redis.nodes('master').map(settle))),
+    connect: () => redis.connect().then(() => Promise.all(redis.nodes('master').map(settle))),
     streams: () => redis.nodes('master').map(({ stream }) => stream),
   };
 }

@@ -67,7 +67,9 @@ const WEIGHED_ENOUGH = 20;
  */
 export async function inspectRedis(options: InspectRedisOptions): Promise<RedisInspection> {
   const { url, cluster, now } = options;
-  const { redis, connected } = cluster ? connectCluster(url, REDIS_TIMEOUT_MS) : connectNode(url);
+  const { redis, connect } = cluster
+    ? connectCluster(url, { timeoutMs: REDIS_TIMEOUT_MS, reconnects: true })
+    : connectNode(url, { reconnects: true });
   let refusal: Error | undefined;
   for (const event of ['error', 'node error']) {
     redis.on(event, (error: Error) => {
@@ -75,7 +77,7 @@ export async function inspectRedis(options: InspectRedisOptions): Promise<RedisI
     });
   }
   try {
-    await withinTimeout(connected);
+    await withinTimeout(connect());
     const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis];
     return {
       nodes: await Promise.all(nodes.map((node) => inspectNode(node, now))),

@@ -24,12 +24,19 @@ export interface DatabaseOptions {
   /** `postgres://…`; without it the embedded SQLite file in `dataDir`. */
   url: string | undefined;
   dataDir: string;
+  /** @see PostgresOptions */
+  mayFreeze?: boolean;
   onError?: (error: Error) => void;
 }
 
 export const databaseFile = (dataDir: string): string => join(dataDir, 'latchkey.db');
 
-export function openDatabase({ url, dataDir, onError = () => undefined }: DatabaseOptions): Database {
+export function openDatabase({
+  url,
+  dataDir,
+  mayFreeze = false,
+  onError = () => undefined,
+}: DatabaseOptions): Database {
   if (url === undefined) {
     const { db, sqlite } = openSqlite(databaseFile(dataDir));
     return {
@@ -41,7 +48,7 @@ export function openDatabase({ url, dataDir, onError = () => undefined }: Databa
       close: () => db.destroy(),
     };
   }
-  const db = openPostgres(url, onError);
+  const db = openPostgres({ url, onError, mayFreeze });
   return {
     db,
     dialect: 'postgres',

@@ -6,14 +6,23 @@ import type { Schema } from './schema.js';
 /** A statement or a connection that takes longer is a store that is away. */
 const TIMEOUT_MS = 1000;
 const POOL_SIZE = 10;
+/** One request at a time, and one that timed out. */
+const SMALL_POOL_SIZE = 2;
 
 /** bigint columns hold milliseconds and row numbers: far below 2^53. */
 const INT8_OID = 20;
 
-export function openPostgres(url: string, onError: (error: Error) => void): Kysely<Schema> {
+export interface PostgresOptions {
+  url: string;
+  onError(error: Error): void;
+  /** The process stands still between requests, as on Lambda: there is one at a time, and no timer fires in between. */
+  mayFreeze: boolean;
+}
+
+export function openPostgres({ url, onError, mayFreeze }: PostgresOptions): Kysely<Schema> {
   const pool = new pg.Pool({
     connectionString: url,
-    max: POOL_SIZE,
+    ...(mayFreeze ? { max: SMALL_POOL_SIZE, idleTimeoutMillis: 0 } : { max: POOL_SIZE }),
     connectionTimeoutMillis: TIMEOUT_MS,
     query_timeout: TIMEOUT_MS,
     // The server stops too: nothing of an abandoned request may commit much later, when its fence has gone.

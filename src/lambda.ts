@@ -1,0 +1,73 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import awsLambdaFastify, { type LambdaResponse } from '@fastify/aws-lambda';
+import type { APIGatewayProxyEvent, APIGatewayProxyEventV2, Context } from 'aws-lambda';
+import { buildApp } from './app.js';
+import { clean as cleanOnce } from './commands/clean.js';
+import { loadConfig } from './config.js';
+
+/** Of a REST API (payload 1.0), or of an HTTP API and a function URL (2.0). */
+type HttpEvent = APIGatewayProxyEvent | APIGatewayProxyEventV2;
+
+// Once per instance. Redis is being connected meanwhile, SQL with the first statement.
+const app = await buildApp(loadConfig());
+// Not decorated: a client could once forge the decorator's event (GHSA-m93c-jj3f-68ph), and nobody here needs it.
+const answer = awsLambdaFastify<HttpEvent>(app, { decorateRequest: false });
+await app.ready();
+
+/** Answers one request. When it resolves, everything is stored and nothing is under way: the instance may freeze. */
+export async function handler(event: HttpEvent, context: Context): Promise<LambdaResponse> {
+  await hearOfLostConnections();
+  // What earlier requests made suspicious; nobody waits for it longer than for SQL.
+  const looking = app.attackWatch.inspect();
+  const response = await answer(readRequest(event), context);
+  await looking;
+  await storeEvents();
+  return response;
+}
+
+/** How long before the function's time is over the cleaning ends by itself (ms). */
+const RESERVE_MS = 15_000;
+
+/** `latchkey clean`, on a schedule: nothing else runs in the background here. */
+export async function clean(_event: unknown, context: Context): Promise<string> {
+  await hearOfLostConnections();
+  const { cleaner, alertWebhooks, log } = app;
+  const report = await cleanOnce({
+    cleaner,
+    postAlerts: alertWebhooks && (() => alertWebhooks.deliver()),
+    json: false,
+    show: (line) => log.info(line),
+    signal: AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - RESERVE_MS)),
+    now: Date.now,
+  });
+  await storeEvents();
+  log.info(report);
+  return report;
+}
+
+/** While the instance was frozen its peers may have hung up: a turn of the event loop reads what they had to say. */
+const hearOfLostConnections = (): Promise<void> => turn();
+
+/** The log tells of a failure. Then they wait in memory for the next request: no answer is withheld for that. */
+const storeEvents = (): Promise<void> => app.events.flush().catch(() => undefined);
+
+/**
+ * The event as the adapter is to read it. Who the caller is stands in the request context, which API Gateway writes and no
+ * caller can; an event without it would count as this machine's own.
+ */
+function readRequest(event: HttpEvent): HttpEvent {
+  if (!('version' in event) || event.version !== '2.0') {
+    requireCaller((event as APIGatewayProxyEvent).requestContext?.identity?.sourceIp);
+    return event;
+  }
+  const { rawPath, rawQueryString, requestContext } = event as APIGatewayProxyEventV2;
+  requireCaller(requestContext?.http?.sourceIp);
+  // As it was sent: in `queryStringParameters` one value with a comma and two values are the same.
+  const { queryStringParameters: _, ...rest } = event as APIGatewayProxyEventV2;
+  return { ...rest, rawPath: rawQueryString ? `${rawPath}?${rawQueryString}` : rawPath };
+}
+
+function requireCaller(sourceIp: unknown): void {
+  if (typeof sourceIp === 'string' && sourceIp !== '') return;
+  throw new Error('this is no event of an HTTP API, a REST API or a function URL');
+}
