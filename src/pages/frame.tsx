@@ -4,9 +4,10 @@ import { readChoice, storeChoice } from './choices.js';
 import { setLocale, useLocale, useTexts } from './locale.js';
 import { PATHS } from './paths.js';
 import { Link, usePlace } from './router.js';
-import { signOut, useUser } from './session.js';
+import { sessionTrouble, signOut, useUser } from './session.js';
 import { createStore, useStore } from './store.js';
 import { uiTexts } from './texts/ui.js';
+import { ProblemNotice } from './ui/form.js';
 import { LanguageIcon, Mark, MoonIcon, SignOutIcon, SunIcon } from './ui/icons.js';
 import { Notice } from './ui/notice.js';
 
@@ -19,14 +20,21 @@ export function Frame({ children }: { children: ComponentChildren }) {
   const isInside = path.startsWith(PATHS.account) || path.startsWith('/admin');
   const isStaff = user && (user.is_staff || user.is_superuser);
   const isOnline = useStore(online);
+  const trouble = useStore(sessionTrouble);
   return (
     <div class="frame">
       <a class="skip" href="#main">
         {texts.skip}
       </a>
       {!isOnline && (
-        <div class="offline-bar">
+        <div class="bar">
           <Notice kind="warn">{texts.offline}</Notice>
+        </div>
+      )}
+      {/* Pages without anybody signed in show it in their own way. */}
+      {trouble && user && (
+        <div class="bar">
+          <ProblemNotice problem={trouble} />
         </div>
       )}
       <header class={isInside ? 'top lined' : 'top'}>

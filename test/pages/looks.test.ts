@@ -204,20 +204,38 @@ t.test('what happens has a name in both languages', async (t) => {
   }
 });
 
-t.test('signing in is light', async (t) => {
+t.test('signing in is light, and nothing moves by itself', async (t) => {
   const app = await served(t);
-  const { open, context } = await visitor(await withBrowser(t), app);
+  const { email } = await signUp(app);
+  const guest = await visitor(await withBrowser(t), app);
+  await guest.context.addInitScript(`
+    globalThis.shifts = [];
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) if (!entry.hadRecentInput) shifts.push(entry.value);
+    }).observe({ type: 'layout-shift', buffered: true });
+  `);
   const sizes = new Map<string, number>();
-  context.on('response', async (response) => {
-    sizes.set(new URL(response.url()).pathname, gzipSync(await response.body()).length);
+  guest.context.on('response', async (response) => {
+    const { pathname } = new URL(response.url());
+    sizes.set(pathname, gzipSync(await response.body().catch(() => '')).length);
   });
-  const page = await open('/sign-in');
+  const page = await guest.open('/sign-in');
+  await page.locator('h1').waitFor();
   await page.waitForLoadState('networkidle');
-  await page.close();
-  const total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
-  t.ok(total > 10_000 && total < 60_000, `${total} bytes in ${sizes.size} files`);
+  const loaded = [...sizes];
+  const total = loaded.reduce((sum, [, size]) => sum + size, 0);
+  t.ok(total > 10_000 && total < 60_000, `${total} bytes in ${loaded.length} files`);
   t.notOk(
-    [...sizes.keys()].some((path) => /admin|account|charts/.test(path)),
+    loaded.some(([path]) => /admin|account|charts/.test(path)),
     'and brings nothing else along',
   );
+  t.ok(Number(await page.evaluate('shifts.reduce((sum, shift) => sum + shift, 0)')) < 0.01);
+  await page.close();
+
+  await signIn(guest, email);
+  const account = await guest.open('/account');
+  await settle(account);
+  await account.locator('#activity li').first().waitFor();
+  const shifted = Number(await account.evaluate('shifts.reduce((sum, shift) => sum + shift, 0)'));
+  t.ok(shifted < 0.1, `the account moves by ${shifted}`);
 });

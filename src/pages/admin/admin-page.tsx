@@ -1,6 +1,7 @@
+import { useEffect } from 'preact/hooks';
 import { useTexts } from '../locale.js';
 import { PATHS, USER_PATH } from '../paths.js';
-import { Link, usePlace, useTitle } from '../router.js';
+import { Link, navigate, usePlace, useTitle } from '../router.js';
 import { useUser } from '../session.js';
 import { adminTexts } from '../texts/admin.js';
 import { EventsPage } from './events-page.js';
@@ -22,11 +23,14 @@ export function AdminPage() {
   const texts = useTexts(adminTexts);
   const user = useUser();
   const { path } = usePlace();
-  if (!user) return null;
-  const isStaff = user.is_staff || user.is_superuser;
+  const isStaff = user && (user.is_staff || user.is_superuser);
   const tabs = TABS.filter(([, , permission]) => isStaff && may(user, permission));
   const tab = tabs.find(([, start]) => path === start || path.startsWith(`${start}/`));
-  if (!tab) return <NotForYou />;
+  const other = tab ? undefined : tabs[0]?.[1];
+  useEffect(() => {
+    if (other) navigate(other, { replace: true });
+  }, [other]);
+  if (!tab) return other ? null : <NotForYou />;
   const [name, , , TabPage] = tab;
   const userId = path.startsWith(USER_PATH) ? path.slice(USER_PATH.length) : undefined;
   return (

@@ -73,7 +73,8 @@ function EmailForm({ onTold }: { onTold: (message: string) => void }) {
             name="email"
             type="email"
             label={texts.email}
-            autocomplete="email"
+            // It is what one signs in with: password managers keep it beside the password.
+            autocomplete="username"
             autocapitalize="none"
             latin
             fault={state.faults.email}
