@@ -56,7 +56,6 @@ export const pages: FastifyPluginAsyncTypebox<PagesOptions> = async (app, option
       .header('content-security-policy', POLICY)
       .header('cross-origin-opener-policy', 'same-origin')
       .header('content-language', locale)
-      .header('vary', 'Accept-Language')
       .send(shells.get(locale));
   };
   for (const path of [...Object.values(PATHS), `${USER_PATH}:id`]) {

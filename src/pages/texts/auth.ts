@@ -80,7 +80,7 @@ export const authTexts = {
     linkBrokenLead: 'It has expired, or was used already. Ask for a new one.',
     newLink: 'Ask for a new link',
 
-    verify: 'Confirm your e-mail address',
+    verify: 'Confirm your address',
     verifyLead: 'One press, and we know that this address is yours.',
     confirm: 'Confirm address',
     verified: 'Address confirmed',
