@@ -20,6 +20,7 @@ import { createEventStore } from '../src/stores/sql/event-store.js';
 import { createEventWriter } from '../src/stores/sql/event-writer.js';
 import { createLegacyTokenStore } from '../src/stores/sql/legacy-token-store.js';
 import { createOauthClientStore } from '../src/stores/sql/oauth-client-store.js';
+import { createPasswordCostStore, type PasswordCostStore } from '../src/stores/sql/password-cost-store.js';
 import { createRoleStore } from '../src/stores/sql/role-store.js';
 import { createUserAdminStore } from '../src/stores/sql/user-admin-store.js';
 import { createWebhookStore } from '../src/stores/sql/webhook-store.js';
@@ -37,6 +38,7 @@ declare module 'fastify' {
       roles: RoleDefinitions;
       userAdmin: UserAdminStore;
       clients: OauthClientStore;
+      passwordCosts: PasswordCostStore;
       legacyTokens: LegacyTokenStore;
       drfTokens: DrfTokenStore;
     };
@@ -63,7 +65,10 @@ export default fp<DatabaseOptions>(
       url,
       dataDir,
       mayFreeze,
-      onError: (error) => app.log.warn({ err: describeError(error) }, 'a database connection was lost'),
+      onError(error) {
+        // What is lost while the process stands still is no news.
+        if (!mayFreeze) app.log.warn({ err: describeError(error) }, 'a database connection was lost');
+      },
     });
     app.addHook('onClose', () => database.close());
     if (migrate) {
@@ -88,6 +93,7 @@ export default fp<DatabaseOptions>(
       roles: timed(createRoleStore(db, write), meter),
       userAdmin: timed(createUserAdminStore(db, write), meter),
       clients: timed(createOauthClientStore(db), meter),
+      passwordCosts: timed(createPasswordCostStore(db), meter),
       legacyTokens: timed(createLegacyTokenStore(db), meter),
       drfTokens: timed(createDrfTokenStore(db), meter),
     });

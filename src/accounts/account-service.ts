@@ -218,7 +218,7 @@ export function createAccountService(needs: AccountServiceNeeds) {
     const account = await accounts.findByIdentifier(tried);
     const attempt = await limits.countTry(tried, account?.user.id, client);
     const signedIn = await attempt.run(async () => {
-      const matches = await hasher.verify(account?.passwordHash, normalizePassword(password));
+      const matches = await hasher.verify(account?.passwordHash, password);
       if (account && matches) return signIn(account, password, client, attempt, locale);
       await attempt.settle();
       return undefined;
@@ -259,7 +259,13 @@ export function createAccountService(needs: AccountServiceNeeds) {
     password: string,
   ): Promise<{ from: string; to: string } | undefined> {
     if (!stored || !hasher.isOutdated(stored)) return undefined;
-    return { from: stored, to: await hasher.hash(normalizePassword(password)) };
+    try {
+      return { from: stored, to: await hasher.hash(password) };
+    } catch (error) {
+      // The next login will do: nobody with the right password is refused because others wait for their hashes.
+      if (error instanceof AuthError && error.code === 'overloaded') return undefined;
+      throw error;
+    }
   }
 
   /** @throws invalid_request, username_taken, store_unavailable */

@@ -125,7 +125,8 @@ function describeRefusedBearer(error: AuthError, authorization: string): object 
 /** Why SimpleJWT does not take a token. */
 function describeToken({ code, finding }: AuthError): string {
   if (finding === 'wrong_type') return 'Token has wrong type';
-  if (finding === 'account_disabled') return 'No active account found for the given token.';
+  if (finding === 'account_disabled' || finding === 'account_deleted')
+    return 'No active account found for the given token.';
   return code === 'token_invalid' || code === 'token_expired'
     ? 'Token is invalid or expired'
     : 'Token is blacklisted';

@@ -6,6 +6,7 @@ import { oauthClients } from './migrations/0003-oauth-clients.js';
 import { securityEvents } from './migrations/0004-security-events.js';
 import { roles } from './migrations/0005-roles.js';
 import { legacyTokens } from './migrations/0006-legacy-tokens.js';
+import { passwordCosts } from './migrations/0007-password-costs.js';
 import type { Schema } from './schema.js';
 
 /** In order, for ever: a migration that has been released is never edited, only followed by another. */
@@ -16,6 +17,7 @@ export const migrations = (dialect: Dialect): Record<string, Migration> => ({
   '0004-security-events': securityEvents(dialect),
   '0005-roles': roles(dialect),
   '0006-legacy-tokens': legacyTokens,
+  '0007-password-costs': passwordCosts,
 });
 
 /**

@@ -13,6 +13,7 @@ export interface Schema {
   jobs: JobsTable;
   clients: ClientsTable;
   guards: GuardsTable;
+  password_costs: PasswordCostsTable;
   revoked_tokens: RevokedTokensTable;
   drf_tokens: DrfTokensTable;
 }
@@ -103,6 +104,11 @@ export interface ClientsTable {
 
 export interface GuardsTable {
   name: string;
+}
+
+export interface PasswordCostsTable {
+  family: string;
+  units: number;
 }
 
 export interface RevokedTokensTable {
