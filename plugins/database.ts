@@ -65,7 +65,10 @@ export default fp<DatabaseOptions>(
       url,
       dataDir,
       mayFreeze,
-      onError: (error) => app.log.warn({ err: describeError(error) }, 'a database connection was lost'),
+      onError(error) {
+        // What is lost while the process stands still is no news.
+        if (!mayFreeze) app.log.warn({ err: describeError(error) }, 'a database connection was lost');
+      },
     });
     app.addHook('onClose', () => database.close());
     if (migrate) {

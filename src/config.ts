@@ -7,6 +7,7 @@ import type { EmailSettings } from './delivery/create-email-provider.js';
 import type { SmsSettings } from './delivery/create-sms-provider.js';
 import { readSender } from './delivery/email.js';
 import { readSmtpUrl } from './delivery/smtp-url.js';
+import type { ParameterStore } from './lambda/parameters.js';
 import { deepFreeze } from './lib/deep-freeze.js';
 import { LOG_FORMATS, type LogFormat } from './lib/log-lines.js';
 import { isLoopback, type Network, readAddress, readNetwork } from './lib/network.js';
@@ -159,6 +160,11 @@ export function loadConfig(env: Env = process.env): Config {
   // AWS sets it for every function, and reserves its name.
   const lambda = read.text('AWS_LAMBDA_FUNCTION_NAME') !== undefined;
 
+  for (const [name, value] of Object.entries(env)) {
+    // A name that is known would become a key that is known.
+    if (REFERENCE.test(value ?? ''))
+      read.fault(`${name} names a parameter, which is looked up on Lambda only`);
+  }
   const databaseUrl = read.text('DATABASE_URL');
   const redisUrl = read.text('REDIS_URL');
   const redisCluster = read.oneOf('REDIS_CLUSTER', ['0', '1'], '0') === '1';
@@ -292,6 +298,36 @@ export function loadConfig(env: Env = process.env): Config {
   return deepFreeze({ ...config, jwt: { ...jwt, signingKey }, legacyTokens, warnings });
 }
 
+/** A setting that names a parameter of AWS Systems Manager instead of holding a value. */
+const REFERENCE = /^\s*ssm:(.*\S)/;
+
+type Fetch = (names: readonly string[], store: ParameterStore) => Promise<ReadonlyMap<string, string>>;
+
+/**
+ * As `loadConfig`, with the values of the parameters that settings name (`ssm:/latchkey/prod/jwt-signing-key`): so no
+ * secret stands in the settings of a Lambda function, which many may read.
+ */
+export async function loadConfigOnLambda(fetch: Fetch, env: Env = process.env): Promise<Config> {
+  const references = Object.entries(env).flatMap(([name, value]) => {
+    const parameter = REFERENCE.exec(value ?? '')?.[1];
+    return parameter === undefined ? [] : [{ name, parameter }];
+  });
+  if (references.length === 0) return loadConfig(env);
+  const values = await fetch([...new Set(references.map(({ parameter }) => parameter))], {
+    region: env.AWS_REGION ?? '',
+    accessKeyId: env.AWS_ACCESS_KEY_ID ?? '',
+    secretAccessKey: env.AWS_SECRET_ACCESS_KEY ?? '',
+    sessionToken: env.AWS_SESSION_TOKEN,
+    endpoint: env.AWS_ENDPOINT_URL_SSM,
+  });
+  const missing = references.filter(({ parameter }) => !values.has(parameter));
+  if (missing.length > 0) {
+    throw new ConfigError(missing.map(({ name }) => `${name} names a parameter that is not there`));
+  }
+  const found = references.map(({ name, parameter }) => [name, values.get(parameter)]);
+  return loadConfig({ ...env, ...Object.fromEntries(found) });
+}
+
 /** By the one variable that libraries read too. */
 export const runsInProduction = (): boolean => process.env.NODE_ENV === 'production';
 
@@ -410,7 +446,9 @@ function readLegacyTokens(
     ? judgeSecret('LEGACY_JWT_KEY', text, MIN_KEY_BYTES, strict, read.fault)
     : [];
   if (until === undefined)
-    legacyWarnings.push('LEGACY_JWT_UNTIL is not set: tokens of the old system are taken until it is.');
+    legacyWarnings.push(
+      'LEGACY_JWT_UNTIL is not set: tokens of the old system are taken for as long as it signs any.',
+    );
   return { legacyTokens: key && { key, until }, legacyWarnings };
 }
 

@@ -641,6 +641,45 @@ t.test('all that is wrong is told at once', async (t) => {
   t.notMatch(message, /zq\d/);
 });
 
+t.test(
+  'Lambda takes none either, whatever is set, and nothing that a frozen process cannot do',
+  async (t) => {
+    const LAMBDA = { ...PRODUCTION, NODE_ENV: '', AWS_LAMBDA_FUNCTION_NAME: 'latchkey-prod-api' };
+    t.match(loadConfig(LAMBDA), {
+      lambda: true,
+      production: false,
+      migrate: false,
+      trustProxy: { mode: 'none' },
+    });
+    t.equal(loadConfig({ ...LAMBDA, MIGRATE: 'on' }).migrate, true);
+    // The event says who is asking, and no header does.
+    t.strictSame(loadConfig({ ...LAMBDA, TRUST_PROXY: 'apigateway' }).trustProxy, { mode: 'none' });
+    const unset = { ...LAMBDA, SMS_PROVIDER: '', EMAIL_PROVIDER: '' };
+    t.match(loadConfig(unset), { sms: undefined, email: undefined }, 'nothing is shown where nobody looks');
+    const refused: [env: Env, fault: RegExp][] = [
+      [
+        { ...LAMBDA, DATABASE_URL: '', REDIS_URL: '', LATCHKEY_ALLOW_EMBEDDED: '1' },
+        /^DATABASE_URL and REDIS_URL are required on Lambda/,
+      ],
+      [{ ...LAMBDA, DATABASE_URL: '' }, /^DATABASE_URL and REDIS_URL are required on Lambda/],
+      [{ ...LAMBDA, JWT_SIGNING_KEY: '' }, /^JWT_SIGNING_KEY is required in production and on Lambda/],
+      [{ ...LAMBDA, JWT_SIGNING_KEY: KEY.slice(1) }, /^JWT_SIGNING_KEY .*shorter than 32 bytes/],
+      [
+        { ...LAMBDA, JWT_SIGNING_KEY: 'your-secret-key-at-least-32-characters' },
+        /^JWT_SIGNING_KEY .*example/,
+      ],
+      [{ ...LAMBDA, TRUST_PROXY: 'alb' }, /^TRUST_PROXY=alb is refused on Lambda/],
+      [
+        { ...PRODUCTION, JWT_SIGNING_KEY: 'ssm:/latchkey/prod/jwt-signing-key' },
+        /^JWT_SIGNING_KEY names a parameter/,
+      ],
+    ];
+    for (const [env, fault] of refused) t.match(faultsOf(t, env), [fault], fault.source);
+    const keySet = faultsOf(t, { ...LAMBDA, JWT_KEYSET: './keys.json' });
+    t.match(keySet[0], /^JWT_KEYSET must be the set itself on Lambda/);
+  },
+);
+
 t.test('production takes no default that is only for trying things out', async (t) => {
   t.match(loadConfig(PRODUCTION), { production: true, embedded: false, warnings: [] });
   const refused: [env: Env, fault: RegExp][] = [

@@ -300,14 +300,14 @@ export function createSessionService(needs: SessionServiceNeeds) {
   /** A session is refreshed a hundred times a day: only what tells its owner something new is stored. */
   function report(
     { status, lastIp }: { status: 'rotated' | 'repeated'; lastIp: string },
-    { userId, sessionId, issuedAt }: TokenClaims,
+    { userId, sessionId, issuedAt, legacyId }: TokenClaims,
     client: Client,
     nowSeconds: number,
   ): void {
     const isElsewhere = lastIp !== client.ip;
     if (isElsewhere && status === 'repeated') {
       events.record({ type: 'token_replayed', userId, sessionId, client });
-    } else if (isElsewhere || toDay(issuedAt) !== toDay(nowSeconds)) {
+    } else if (isElsewhere || legacyId !== undefined || toDay(issuedAt) !== toDay(nowSeconds)) {
       events.record({ type: 'token_refreshed', userId, sessionId, client });
     } else {
       events.count('token_refreshed');
@@ -337,6 +337,8 @@ export function createSessionService(needs: SessionServiceNeeds) {
     const time = now();
     // Started in one turn, so one trip: both are of the user's slot.
     const [limit, { user }] = await Promise.all([countRenewal(claims, time), check(claims, undefined)]);
+    // From here on it stands and falls with its session, like one of ours: a store that forgot it takes it no more.
+    if (isLegacy(claims)) await legacy?.spend(claims);
     events.count('token_refreshed');
     const issue: Issue = { user, sessionId, jti, issuedAt, expiresAt };
     return { pair: { ...(await signPair(issue, toSeconds(time))), refresh: token }, limit };

@@ -305,6 +305,7 @@ t.test('one key for both, the routes of old systems, and other services', async 
     t.strictSame(Object.keys(renewed.json()), ['access'], renewed.body);
     t.equal((await me(renewed.json().access)).statusCode, 200);
   }
+  t.equal((await app.app.database.legacyTokens.listRevoked(id)).length, 1, 'it is bound to its session');
   t.equal((await post('/api/token/verify/', { token: kept })).statusCode, 200);
   const revoked = await post('/api/token/revoke/', { refresh: kept }, bearer(sign('access', id)));
   t.strictSame(revoked.json(), { message: 'Token revoked successfully' });
