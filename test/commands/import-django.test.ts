@@ -357,6 +357,31 @@ t.test('files that are none, and options that say nothing', async (t) => {
   t.match(await here.take(`\ufeff${lines}`), { users: { imported: 2 } }, 'an object on each line');
 });
 
+t.test('an import that was interrupted goes on where it was', async (t) => {
+  const here = await setup(t);
+  const rows = Array.from({ length: 1100 }, (_, n) => user(n + 1));
+  const file = join(
+    t.testdir({ 'users.json': rows.map((row) => JSON.stringify(row)).join('\n') }),
+    'users.json',
+  );
+  const store = createImportStore(here.database.db, here.database.dialect);
+  let batches = 0;
+  const failing = {
+    ...store,
+    insertAccounts: async (accounts: Parameters<typeof store.insertAccounts>[0]) => {
+      batches += 1;
+      if (batches === 2) throw new Error('pulled the plug');
+      return store.insertAccounts(accounts);
+    },
+  };
+  const needs = { defaultRole: 'viewer', phoneRegion: 'IR', screen: { write: () => 1 }, now: () => NOW };
+  await t.rejects(importDjango({ ...needs, store: failing }, file, {}), { message: 'pulled the plug' });
+  t.equal((await accounts(here)).length, 500);
+  const report = JSON.parse(await importDjango({ ...needs, store }, file, { json: true }));
+  t.same(report.users, { read: 1100, imported: 600, already_there: 500, skipped: 0 });
+  t.equal((await accounts(here)).length, 1100);
+});
+
 t.test('progress is a bar on a terminal', async (t) => {
   const here = await setup(t);
   const shown: string[] = [];
