@@ -83,6 +83,8 @@ export interface Config {
   readonly defaultRole: string;
   readonly userTypes: readonly string[];
   readonly passwordBlocklist: boolean;
+  /** Serve the pages for people. */
+  readonly pages: boolean;
   readonly compat: {
     /** The routes of the systems that Latchkey takes over from. */
     readonly routes: boolean;
@@ -250,6 +252,7 @@ export function loadConfig(env: Env = process.env): Config {
     defaultRole: read.text('DEFAULT_ROLE') ?? 'viewer',
     userTypes: read.list('USER_TYPES', ['individual', 'business']),
     passwordBlocklist: read.flag('PASSWORD_BLOCKLIST', true),
+    pages: read.flag('PAGES', true),
     compat: { routes: read.flag('COMPAT_ROUTES', true), rotation: read.flag('COMPAT_ROTATION', true) },
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     logFormat: read.oneOf('LOG_FORMAT', LOG_FORMATS, 'json'),

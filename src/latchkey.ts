@@ -21,6 +21,7 @@ import library from '../plugins/library.js';
 import metrics from '../plugins/metrics.js';
 import oauthClients from '../plugins/oauth-clients.js';
 import otp from '../plugins/otp.js';
+import pageAssets from '../plugins/page-assets.js';
 import phoneSignIn from '../plugins/phone-sign-in.js';
 import rateLimit from '../plugins/rate-limit.js';
 import refreshCookie from '../plugins/refresh-cookie.js';
@@ -49,6 +50,8 @@ import { verify } from '../routes/auth/verify.js';
 import { bothSpellings } from '../routes/both-spellings.js';
 import { oldSystems } from '../routes/compat/old-systems.js';
 import { tokens as oauthTokens } from '../routes/oauth/tokens.js';
+import { oldPages } from '../routes/pages/old-pages.js';
+import { pages, startPage } from '../routes/pages/pages.js';
 import { scripts as scriptRoutes } from '../routes/static/scripts.js';
 import { health } from '../routes/system/health.js';
 import { jwks } from '../routes/system/jwks.js';
@@ -64,7 +67,7 @@ export interface ServiceOptions {
   now: Clock;
   customClaims?: SessionServiceNeeds['customClaims'];
   /** Set in an application that is not ours: what belongs to a server is left to it, unless it is asked for. */
-  guest?: { docs: boolean; health: boolean; metrics: boolean };
+  guest?: { docs: boolean; health: boolean; metrics: boolean; pages: boolean };
 }
 
 /** All of Latchkey as one Fastify plugin: first what routes stand on, then the routes, in this order. */
@@ -179,10 +182,27 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   if (guest?.metrics ?? true) await app.register(routes(metricsRoute), { token: config.metricsToken });
   await app.register(routes(jwks));
   await app.register(routes(oauthMetadata), { issuer: token.issuer, publicUrl });
-  if (hasDocs) {
-    const { docs, startPage } = await import('../routes/system/docs.js');
-    await app.register(routes(docs));
+  if (guest?.pages ?? (config.pages && !config.lambda)) await app.register(pageAssets);
+  if (app.pageAssets) {
+    await app.register(routes(pages), {
+      assets: app.pageAssets,
+      publicUrl,
+      defaultLocale: config.defaultLocale,
+      settings: {
+        registration: config.registration === 'open',
+        phone: config.sms !== undefined,
+        email: config.email !== undefined,
+        otpLength: config.otp.length,
+        userTypes: config.userTypes,
+      },
+    });
+    if (config.compat.routes) await app.register(routes(oldPages));
     if (!guest) await app.register(startPage);
+  }
+  if (hasDocs) {
+    const { docs, startPage: docsFirst } = await import('../routes/system/docs.js');
+    await app.register(routes(docs));
+    if (!guest && !app.pageAssets) await app.register(docsFirst);
   }
   await app.register(
     async (auth) => {
