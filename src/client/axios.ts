@@ -11,9 +11,12 @@ export interface AxiosLike {
 }
 
 interface Interceptors {
-  use(done?: ((value: never) => unknown) | null, failed?: ((error: never) => unknown) | null): number;
+  use(done?: Interceptor | null, failed?: Interceptor | null): number;
   eject(id: number): void;
 }
+
+/** Fits whatever Axios's own types ask of one. */
+type Interceptor = (value: unknown) => never;
 
 interface Config {
   headers: {
@@ -42,16 +45,16 @@ export function attach(axios: AxiosLike, client: AuthClient): () => void {
   /** A token that was new and refused all the same, by somebody who does not say why: another one would not help. */
   let hopeless: string | undefined;
 
-  const authorize = request.use(async (config: Config) => {
+  const authorize = request.use((async (config: Config) => {
     const url = new URL(axios.getUri(config as never), runtime.location?.href ?? 'http://localhost');
     if (config.headers.has('Authorization') || !client.covers(url)) return config;
     const token = await client.accessToken();
     if (token === null) return config;
     config.headers.set('Authorization', `Bearer ${token}`);
     return Object.assign(config, { latchkey: { isReplay: false, ...config.latchkey, token } });
-  });
+  }) as unknown as Interceptor);
 
-  const replay = response.use(null, async (failure: Failure) => {
+  const replay = response.use(null, (async (failure: Failure) => {
     const { config, response: answer } = failure;
     const sent = config?.latchkey;
     const verdict = answer?.headers['x-auth-status'];
@@ -68,7 +71,7 @@ export function attach(axios: AxiosLike, client: AuthClient): () => void {
     }
     config.headers.delete('Authorization');
     return axios.request({ ...config, latchkey: { ...sent, isReplay: true } } as never);
-  });
+  }) as unknown as Interceptor);
 
   return () => {
     request.eject(authorize);
