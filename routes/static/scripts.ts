@@ -14,14 +14,17 @@ export const scripts: FastifyPluginAsyncTypebox<ScriptsOptions> = async (app, { 
     const script = app.scripts.get(name);
     // A bundle for Lambda leaves them out.
     if (!script) continue;
-    app.get(`/static/js/${name}`, { schema: { hide: true } }, async (request, reply) => {
-      reply
-        .header('cache-control', 'public, max-age=300')
-        .header('etag', script.etag)
-        // Of no effect on a script that a page loads; opened by itself it is a text.
-        .header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
-      if (matches(request.headers['if-none-match'], script.etag)) return reply.code(304).send();
-      return reply.type('text/javascript; charset=utf-8').send(script.body);
+    app.get(`/static/js/${name}`, {
+      schema: { hide: true },
+      handler: async (request, reply) => {
+        reply
+          .header('cache-control', 'public, max-age=300')
+          .header('etag', script.etag)
+          // Of no effect on a script that a page loads; opened by itself it is a text.
+          .header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
+        if (matches(request.headers['if-none-match'], script.etag)) return reply.code(304).send();
+        return reply.type('text/javascript; charset=utf-8').send(script.body);
+      },
     });
   }
 };
