@@ -181,9 +181,9 @@ export function createAuthClient(options: AuthClientOptions = {}): AuthClient {
   }
 
   async function askUser(method: string, body?: unknown): Promise<User> {
-    const sid = await requireSession();
+    await requireSession();
     const user = await ask<User>(method, '/api/auth/me', body);
-    keeper.setUser(user, sid);
+    keeper.setUser(user, user.id);
     return user;
   }
 

@@ -111,6 +111,7 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
 
   function hear(message: Message): void {
     if (message.type === 'end') {
+      over.add(message.sid);
       if (message.sid === session?.sid) become(null, message);
     } else if (message.type === 'session') {
       const told = message.session;
@@ -199,7 +200,7 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
       if (error.endsSession) {
         // Whoever loses a race must not clear what the winner holds.
         if (session && session !== old && session.access !== old.access) return session;
-        drop(old.sid, { reason: error.reason ?? 'unknown', error });
+        drop(old.sid, { reason: reasonOf(error), error });
       } else if (error.retryAfter) {
         rest = { until: Date.now() + error.retryAfter * 1000, error };
       }
@@ -263,9 +264,9 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
       tabs.oneAtATime(async () => {
         if (!session) begin(await trade(undefined), null);
       }),
-    /** What the server says of the user now, if it is still the same session's. */
-    setUser(user: UserDocument, sid: string): void {
-      if (session?.sid === sid && JSON.stringify(session.user) !== JSON.stringify(user))
+    /** What the server says of the account `sub` now, if it still is the one that is signed in. */
+    setUser(user: UserDocument, sub: string): void {
+      if (session?.sub === sub && JSON.stringify(session.user) !== JSON.stringify(user))
         put({ ...session, user });
     },
     on<K extends keyof AuthEvents>(name: K, listener: (event: AuthEvents[K]) => void): () => void {
@@ -278,6 +279,10 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
 
 const ended = (reason: EndReason): AuthError =>
   new AuthError('session_ended', 'The session has ended', { status: 401, reason });
+
+/** A cookie that is not there any more has expired. */
+const reasonOf = ({ reason, code }: AuthError): EndReason =>
+  reason ?? (code === 'token_expired' || code === 'token_missing' ? 'expired' : 'unknown');
 
 function describe(session: StoredSession | null): AuthState {
   return Object.freeze({
