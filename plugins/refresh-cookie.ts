@@ -3,7 +3,7 @@ import fp from 'fastify-plugin';
 import { AuthError } from '../src/errors.js';
 import type { TokenPair } from '../src/tokens/session-service.js';
 
-const NAME = 'latchkey_refresh';
+export const REFRESH_COOKIE = 'latchkey_refresh';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -34,17 +34,17 @@ export default fp<RefreshCookieOptions>(
       return this.headers['x-auth-transport'] === 'cookie';
     });
     app.decorateRequest('refreshTokenFromCookie', function (this: FastifyRequest) {
-      const token = cookieJar.read(this, NAME);
+      const token = cookieJar.read(this, REFRESH_COOKIE);
       if (!token) return undefined;
       // The header cannot be sent across origins without a preflight, and the origin cannot be forged by a page.
       if (!this.wantsCookie() || !origins.has(this.headers.origin ?? '')) throw new AuthError('csrf_failed');
       return token;
     });
     app.decorateReply('setRefreshCookie', function (this: FastifyReply, pair: TokenPair) {
-      return cookieJar.write(this, NAME, pair.refresh, pair.refreshExpiresIn);
+      return cookieJar.write(this, REFRESH_COOKIE, pair.refresh, pair.refreshExpiresIn);
     });
     app.decorateReply('clearRefreshCookie', function (this: FastifyReply) {
-      return cookieJar.clear(this, NAME);
+      return cookieJar.clear(this, REFRESH_COOKIE);
     });
   },
   { name: 'refresh-cookie', dependencies: ['cookie-jar'] },

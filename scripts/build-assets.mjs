@@ -1,8 +1,9 @@
-// node scripts/build-assets.mjs [dir]: bundles the client into plain scripts, by default below dist/assets/js.
+// node scripts/build-assets.mjs [dir]: bundles what browsers load, by default below dist/assets.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
+import { buildPages } from './build-pages.mjs';
 
 /** By the name of the file. `iife` for `<script src>`, `esm` for `<script type="module">`. */
 const SCRIPTS = {
@@ -11,6 +12,7 @@ const SCRIPTS = {
   'jwt-auth.js': { entry: 'src/client/legacy/jwt-auth.ts', format: 'iife' },
 };
 
+/** The client as plain scripts in `js`, and the pages in `pages`. */
 export async function buildAssets(root, dir) {
   const outdir = join(dir, 'js');
   rmSync(outdir, { recursive: true, force: true });
@@ -29,7 +31,7 @@ export async function buildAssets(root, dir) {
       logLevel: 'warning',
     }),
   );
-  await Promise.all(bundles);
+  await Promise.all([...bundles, buildPages(root, dir)]);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

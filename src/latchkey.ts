@@ -11,6 +11,7 @@ import cors from '../plugins/cors.js';
 import credentials from '../plugins/credentials.js';
 import database from '../plugins/database.js';
 import deviceCookie from '../plugins/device-cookie.js';
+import drfTokens from '../plugins/drf-tokens.js';
 import email from '../plugins/email.js';
 import errors from '../plugins/errors.js';
 import eventReports from '../plugins/event-reports.js';
@@ -20,6 +21,7 @@ import library from '../plugins/library.js';
 import metrics from '../plugins/metrics.js';
 import oauthClients from '../plugins/oauth-clients.js';
 import otp from '../plugins/otp.js';
+import pageAssets from '../plugins/page-assets.js';
 import phoneSignIn from '../plugins/phone-sign-in.js';
 import rateLimit from '../plugins/rate-limit.js';
 import refreshCookie from '../plugins/refresh-cookie.js';
@@ -48,6 +50,8 @@ import { verify } from '../routes/auth/verify.js';
 import { bothSpellings } from '../routes/both-spellings.js';
 import { oldSystems } from '../routes/compat/old-systems.js';
 import { tokens as oauthTokens } from '../routes/oauth/tokens.js';
+import { oldPages } from '../routes/pages/old-pages.js';
+import { pages, startPage } from '../routes/pages/pages.js';
 import { scripts as scriptRoutes } from '../routes/static/scripts.js';
 import { health } from '../routes/system/health.js';
 import { jwks } from '../routes/system/jwks.js';
@@ -63,7 +67,7 @@ export interface ServiceOptions {
   now: Clock;
   customClaims?: SessionServiceNeeds['customClaims'];
   /** Set in an application that is not ours: what belongs to a server is left to it, unless it is asked for. */
-  guest?: { docs: boolean; health: boolean; metrics: boolean };
+  guest?: { docs: boolean; health: boolean; metrics: boolean; pages: boolean };
 }
 
 /** All of Latchkey as one Fastify plugin: first what routes stand on, then the routes, in this order. */
@@ -108,7 +112,12 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     redisPrefix: config.redisPrefix,
     mayFreeze,
   });
-  await app.register(jwt, { key: token.signingKey, algorithm: token.algorithm, keySet: token.keySet });
+  await app.register(jwt, {
+    key: token.signingKey,
+    algorithm: token.algorithm,
+    keySet: token.keySet,
+    legacyKey: config.legacyTokens?.key,
+  });
   await app.register(sessions, {
     rules: {
       issuer: token.issuer,
@@ -124,10 +133,12 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
       userLimit: limits.user,
     },
     customClaims,
+    legacyTokens: config.legacyTokens,
+    drfTokens: config.drfTokens,
     now,
     mode,
   });
-  await app.register(blacklist, { leeway: token.leeway });
+  await app.register(blacklist);
   await app.register(cookieJar, { publicUrl });
   await app.register(deviceCookie);
   await app.register(email, {
@@ -162,6 +173,7 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   await app.register(cleaning, { eventRetentionDays: config.eventRetentionDays });
   await app.register(rateLimit, { anon: limits.anon, now });
   await app.register(authenticate);
+  await app.register(drfTokens, { isOn: config.drfTokens, userLimit: limits.user });
   await app.register(authorize);
   if (guest) await app.register(library);
   await app.register(refreshCookie, { publicUrl, corsOrigins });
@@ -170,10 +182,27 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   if (guest?.metrics ?? true) await app.register(routes(metricsRoute), { token: config.metricsToken });
   await app.register(routes(jwks));
   await app.register(routes(oauthMetadata), { issuer: token.issuer, publicUrl });
-  if (hasDocs) {
-    const { docs, startPage } = await import('../routes/system/docs.js');
-    await app.register(routes(docs));
+  if (guest?.pages ?? (config.pages && !config.lambda)) await app.register(pageAssets);
+  if (app.pageAssets) {
+    await app.register(routes(pages), {
+      assets: app.pageAssets,
+      publicUrl,
+      defaultLocale: config.defaultLocale,
+      settings: {
+        registration: config.registration === 'open',
+        phone: config.sms !== undefined,
+        email: config.email !== undefined,
+        otpLength: config.otp.length,
+        userTypes: config.userTypes,
+      },
+    });
+    if (config.compat.routes) await app.register(routes(oldPages));
     if (!guest) await app.register(startPage);
+  }
+  if (hasDocs) {
+    const { docs, startPage: docsFirst } = await import('../routes/system/docs.js');
+    await app.register(routes(docs));
+    if (!guest && !app.pageAssets) await app.register(docsFirst);
   }
   await app.register(
     async (auth) => {
@@ -217,8 +246,12 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   );
 
   if (config.compat.routes) {
-    const { rotation } = config.compat;
-    await app.register(oldSystems, { defaultLocale: config.defaultLocale, rotation, spelling: routes });
+    await app.register(oldSystems, {
+      defaultLocale: config.defaultLocale,
+      rotation: config.compat.rotation,
+      ownsPaths: guest === undefined,
+      spelling: routes,
+    });
     await app.register(scripts);
     await app.register(routes(scriptRoutes), { names: ['jwt-client.js', 'jwt-auth.js'] });
   }

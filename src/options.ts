@@ -38,6 +38,13 @@ export interface LatchkeySettings {
   jwtLeeway?: number;
   /** What the claim `user_id` holds. */
   jwtUserId?: 'id' | 'legacy_id';
+  /** Takes tokens that SimpleJWT signed by this: a secret, or a public key in PEM. */
+  legacyJwtKey?: string;
+  legacyJwtAlgorithm?: Algorithm;
+  /** A date or a time in UTC, or seconds since the epoch. */
+  legacyJwtUntil?: string | number;
+  /** `Authorization: Token <key>` on the compatibility routes. */
+  drfTokens?: boolean;
   accessTokenLifetimeMinutes?: number;
   refreshTokenLifetimeDays?: number;
   sessionMaxLifetimeDays?: number;
@@ -130,6 +137,8 @@ export interface LatchkeyOptions extends LatchkeySettings {
   health?: boolean;
   /** `GET /metrics` of Latchkey; off by default. */
   metrics?: boolean;
+  /** The pages for people; off by default. */
+  pages?: boolean;
 }
 
 /** Where a setting stands in the environment of the service. */
@@ -150,6 +159,10 @@ const VARIABLES: Record<keyof LatchkeySettings, string> = {
   jwtAudience: 'JWT_AUDIENCE',
   jwtLeeway: 'JWT_LEEWAY',
   jwtUserId: 'JWT_USER_ID',
+  legacyJwtKey: 'LEGACY_JWT_KEY',
+  legacyJwtAlgorithm: 'LEGACY_JWT_ALGORITHM',
+  legacyJwtUntil: 'LEGACY_JWT_UNTIL',
+  drfTokens: 'DRF_TOKENS',
   accessTokenLifetimeMinutes: 'ACCESS_TOKEN_LIFETIME_MINUTES',
   refreshTokenLifetimeDays: 'REFRESH_TOKEN_LIFETIME_DAYS',
   sessionMaxLifetimeDays: 'SESSION_MAX_LIFETIME_DAYS',
@@ -209,6 +222,7 @@ const OWN = {
   docs: 'boolean',
   health: 'boolean',
   metrics: 'boolean',
+  pages: 'boolean',
 } as const;
 const OF_FASTIFY = new Set(['prefix', 'logLevel', 'logSerializers']);
 
@@ -220,7 +234,7 @@ const SWITCHES: Record<string, readonly [on: string, off: string]> = {
 };
 
 export interface CheckedOptions
-  extends Required<Pick<LatchkeyOptions, 'now' | 'docs' | 'health' | 'metrics'>> {
+  extends Required<Pick<LatchkeyOptions, 'now' | 'docs' | 'health' | 'metrics' | 'pages'>> {
   config: Config;
   claims: LatchkeyOptions['claims'];
 }
@@ -230,10 +244,18 @@ export interface CheckedOptions
  * @throws ConfigError naming every option that cannot be used, and never its value.
  */
 export function readOptions(options: LatchkeyOptions): CheckedOptions {
-  const { claims, now = Date.now, docs = false, health = false, metrics = false, ...settings } = options;
+  const {
+    claims,
+    now = Date.now,
+    docs = false,
+    health = false,
+    metrics = false,
+    pages = false,
+    ...settings
+  } = options;
   const faults = Object.entries(options).flatMap(([name, value]) => judge(name, value));
   if (faults.length > 0) throw new ConfigError(faults);
-  return { config: readSettings(settings), claims, now, docs, health, metrics };
+  return { config: readSettings(settings), claims, now, docs, health, metrics, pages };
 }
 
 function judge(name: string, value: unknown): string[] {

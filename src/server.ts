@@ -53,6 +53,7 @@ function describeService(config: Config): string {
     '',
     'Latchkey is ready.',
     '',
+    ...(config.pages ? [`  Pages    ${url}/`] : []),
     `  API      ${url}/api/auth/`,
     `  Docs     ${url}/docs`,
     `  Health   ${url}/healthz`,

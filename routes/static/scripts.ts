@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { matchesEtag } from '../etag.js';
 
 export interface ScriptsOptions {
   /** Which of the scripts that were built. */
@@ -22,13 +23,9 @@ export const scripts: FastifyPluginAsyncTypebox<ScriptsOptions> = async (app, { 
           .header('etag', script.etag)
           // Of no effect on a script that a page loads; opened by itself it is a text.
           .header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
-        if (matches(request.headers['if-none-match'], script.etag)) return reply.code(304).send();
+        if (matchesEtag(request.headers['if-none-match'], script.etag)) return reply.code(304).send();
         return reply.type('text/javascript; charset=utf-8').send(script.body);
       },
     });
   }
 };
-
-/** RFC 9110 §13.1.2: a list or `*`, compared weakly; proxies that compress make an ETag weak. */
-const matches = (header: string | undefined, etag: string): boolean =>
-  header === '*' || (header ?? '').split(',').some((each) => each.trim().replace(/^W\//, '') === etag);

@@ -10,12 +10,17 @@ const OUT_DIR = '.build';
 /** False when the compiler found errors; it has printed them. */
 export async function compile(root) {
   removeStaleOutput(root);
-  const tsc = spawn(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.test.json'], {
+  const isFine = [await tsc(root, 'tsconfig.test.json'), await tsc(root, 'tsconfig.pages.json')];
+  await buildAssets(root, join(root, OUT_DIR, 'assets'));
+  return isFine.every(Boolean);
+}
+
+async function tsc(root, project) {
+  const compiler = spawn(process.execPath, ['node_modules/typescript/bin/tsc', '-p', project], {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
   });
-  const [code] = await once(tsc, 'close');
-  await buildAssets(root, join(root, OUT_DIR, 'assets'));
+  const [code] = await once(compiler, 'close');
   return code === 0;
 }
 

@@ -1,0 +1,4 @@
+import { render } from 'preact';
+import { Pages } from './pages.js';
+
+render(<Pages />, document.getElementById('page') as HTMLElement);
