@@ -87,7 +87,8 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
   const tabs: Tabs = channel === undefined ? NO_TABS : openTabs(channel, timeout, hear);
 
   const first = storage.get();
-  const ready = first instanceof Promise ? first.then(load, () => {}) : Promise.resolve(load(first));
+  const ready =
+    first === null || typeof first === 'string' ? Promise.resolve(load(first)) : first.then(load, () => {});
 
   function load(text: string | null): void {
     seen = text;
@@ -211,7 +212,9 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
     if (session?.sid !== old.sid) throw ended('logout');
     // Another tab is further on than this answer; its token would be spent.
     if (session.refresh !== old.refresh && session.refresh !== tokens.refresh) return session;
-    put({ ...session, ...tokens, receivedAt: Date.now() });
+    // A cookie may hold another session by now, or another user's: whoever signed in last in this browser.
+    const isSameUser = !old.sub || old.sub === identify(tokens.access).sub;
+    begin(tokens, isSameUser ? session.user : null);
     return session;
   }
 
@@ -302,9 +305,12 @@ function parse(text: string | null): StoredSession | null {
   }
 }
 
-/** Which session an access token is of. Nothing is verified: that is the server's business. */
+/**
+ * Which session an access token is of. Nothing is verified: that is the server's business. Tokens of a system that
+ * Latchkey took over from have neither claim.
+ */
 export function identify(access: string): { sid: string; sub: string } {
-  const { sid, sub } = readPayload(access);
+  const { sid = '', sub = '' } = readPayload(access);
   return { sid: String(sid), sub: String(sub) };
 }
 
