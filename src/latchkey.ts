@@ -252,7 +252,8 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
       ownsPaths: guest === undefined,
       spelling: routes,
     });
-    await app.register(scripts);
-    await app.register(routes(scriptRoutes), { names: ['jwt-client.js', 'jwt-auth.js'] });
   }
+  await app.register(scripts);
+  const ofOldFrontEnds = config.compat.routes ? ['jwt-client.js', 'jwt-auth.js'] : [];
+  await app.register(routes(scriptRoutes), { names: ['latchkey-client.js', ...ofOldFrontEnds] });
 };

@@ -162,6 +162,8 @@ t.test('the example of the README in a JavaScript application', async (t) => {
   const next = await http.post<{ access: string }>('/id/api/auth/refresh', { refresh: body.refresh });
   t.equal(next.status, 200);
   t.equal((await http.post('/id/api/auth/logout', {}, { token: next.body.access })).status, 200);
+  const script = await http.get('/id/static/js/jwt-client.js');
+  t.equal(script.status, 200, 'what browsers load is found in the package');
   const ended = await http.get('/invoices', { headers: bearer(next.body.access) });
   t.match([ended.status, ended.body.code], [401, 'token_revoked']);
 });
@@ -170,6 +172,8 @@ t.test('the example of the README in a JavaScript application', async (t) => {
 const TYPED = `
 import Fastify, { type FastifyInstance } from 'fastify';
 import latchkey, { AuthError, type Authenticated, type LatchkeyOptions, type TokenPair, type User } from 'latchkey';
+import { createAuthClient, type AuthClientOptions } from 'latchkey/client';
+import { attach } from 'latchkey/client/axios';
 import { createTokenVerifier } from 'latchkey/verify';
 
 const options: LatchkeyOptions = {
@@ -214,13 +218,18 @@ const answers = {
   reports: await ask('/reports'),
   theirs: await ask('/theirs', 'POST'),
 };
+const settings: AuthClientOptions = { baseUrl: await app.listen() + '/id' };
+const client = createAuthClient(settings);
+await client.login({ email: payload.email, password: payload.password });
+const mine = await client.fetch('/mine');
+const known: [number, string | null | undefined, string] = [mine.status, client.state.user?.email, typeof attach];
 const next = await app.latchkey.refreshTokens(pair.refresh);
 await app.latchkey.revokeToken(next.access);
 await failing(() => app.latchkey.verifyToken(next.access));
 await app.latchkey.revokeUser(user.id);
 await failing(() => app.latchkey.refreshTokens(next.refresh));
 await app.close();
-console.log(JSON.stringify({ answers, codes, verifier: typeof createTokenVerifier }));
+console.log(JSON.stringify({ answers, codes, known, verifier: typeof createTokenVerifier }));
 `;
 
 t.test('a TypeScript application', async (t) => {
@@ -250,4 +259,5 @@ t.test('a TypeScript application', async (t) => {
   });
   t.strictSame(told.codes, ['token_revoked', 'session_ended']);
   t.equal(told.verifier, 'function');
+  t.strictSame(told.known, [200, 'typed@example.com', 'function']);
 });

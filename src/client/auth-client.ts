@@ -181,9 +181,9 @@ export function createAuthClient(options: AuthClientOptions = {}): AuthClient {
   }
 
   async function askUser(method: string, body?: unknown): Promise<User> {
-    const sid = await requireSession();
+    await requireSession();
     const user = await ask<User>(method, '/api/auth/me', body);
-    keeper.setUser(user, sid);
+    keeper.setUser(user, user.id);
     return user;
   }
 
@@ -285,8 +285,9 @@ export function createAuthClient(options: AuthClientOptions = {}): AuthClient {
     request: ask,
     accessToken: async () => (await keeper.current())?.access ?? null,
     async renew(refused) {
+      const whose = identify(refused).sub;
       const { access, sub } = await keeper.renew(refused);
-      if (sub !== identify(refused).sub) {
+      if (sub !== whose) {
         throw new AuthError('session_ended', 'Somebody else has signed in', {
           status: 401,
           reason: 'logout',

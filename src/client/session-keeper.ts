@@ -87,7 +87,8 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
   const tabs: Tabs = channel === undefined ? NO_TABS : openTabs(channel, timeout, hear);
 
   const first = storage.get();
-  const ready = first instanceof Promise ? first.then(load, () => {}) : Promise.resolve(load(first));
+  const ready =
+    first === null || typeof first === 'string' ? Promise.resolve(load(first)) : first.then(load, () => {});
 
   function load(text: string | null): void {
     seen = text;
@@ -111,6 +112,7 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
 
   function hear(message: Message): void {
     if (message.type === 'end') {
+      over.add(message.sid);
       if (message.sid === session?.sid) become(null, message);
     } else if (message.type === 'session') {
       const told = message.session;
@@ -199,7 +201,7 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
       if (error.endsSession) {
         // Whoever loses a race must not clear what the winner holds.
         if (session && session !== old && session.access !== old.access) return session;
-        drop(old.sid, { reason: error.reason ?? 'unknown', error });
+        drop(old.sid, { reason: reasonOf(error), error });
       } else if (error.retryAfter) {
         rest = { until: Date.now() + error.retryAfter * 1000, error };
       }
@@ -210,7 +212,9 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
     if (session?.sid !== old.sid) throw ended('logout');
     // Another tab is further on than this answer; its token would be spent.
     if (session.refresh !== old.refresh && session.refresh !== tokens.refresh) return session;
-    put({ ...session, ...tokens, receivedAt: Date.now() });
+    // A cookie may hold another session by now, or another user's: whoever signed in last in this browser.
+    const isSameUser = !old.sub || old.sub === identify(tokens.access).sub;
+    begin(tokens, isSameUser ? session.user : null);
     return session;
   }
 
@@ -263,9 +267,9 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
       tabs.oneAtATime(async () => {
         if (!session) begin(await trade(undefined), null);
       }),
-    /** What the server says of the user now, if it is still the same session's. */
-    setUser(user: UserDocument, sid: string): void {
-      if (session?.sid === sid && JSON.stringify(session.user) !== JSON.stringify(user))
+    /** What the server says of the account `sub` now, if it still is the one that is signed in. */
+    setUser(user: UserDocument, sub: string): void {
+      if (session?.sub === sub && JSON.stringify(session.user) !== JSON.stringify(user))
         put({ ...session, user });
     },
     on<K extends keyof AuthEvents>(name: K, listener: (event: AuthEvents[K]) => void): () => void {
@@ -278,6 +282,10 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
 
 const ended = (reason: EndReason): AuthError =>
   new AuthError('session_ended', 'The session has ended', { status: 401, reason });
+
+/** A cookie that is not there any more has expired. */
+const reasonOf = ({ reason, code }: AuthError): EndReason =>
+  reason ?? (code === 'token_expired' || code === 'token_missing' ? 'expired' : 'unknown');
 
 function describe(session: StoredSession | null): AuthState {
   return Object.freeze({
@@ -297,9 +305,12 @@ function parse(text: string | null): StoredSession | null {
   }
 }
 
-/** Which session an access token is of. Nothing is verified: that is the server's business. */
+/**
+ * Which session an access token is of. Nothing is verified: that is the server's business. Tokens of a system that
+ * Latchkey took over from have neither claim.
+ */
 export function identify(access: string): { sid: string; sub: string } {
-  const { sid, sub } = readPayload(access);
+  const { sid = '', sub = '' } = readPayload(access);
   return { sid: String(sid), sub: String(sub) };
 }
 

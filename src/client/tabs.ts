@@ -22,8 +22,7 @@ export function openTabs(name: string, timeout: number, hear: (message: Message)
   const busy = new Map<string, number>();
   let wake = () => {};
 
-  const channel = runtime.BroadcastChannel && new runtime.BroadcastChannel(name);
-  channel?.unref?.();
+  let channel = openChannel(name);
   if (channel) {
     channel.onmessage = ({ data }) => {
       const message = data as Message;
@@ -78,8 +77,22 @@ export function openTabs(name: string, timeout: number, hear: (message: Message)
       }
       return started ?? announced(work);
     },
-    close: () => channel?.close(),
+    close() {
+      channel?.close();
+      channel = undefined;
+    },
   };
+}
+
+function openChannel(name: string) {
+  try {
+    const channel = runtime.BroadcastChannel && new runtime.BroadcastChannel(name);
+    channel?.unref?.();
+    return channel;
+  } catch {
+    // A page in a sandbox has nobody to talk to.
+    return undefined;
+  }
 }
 
 /** For a session that nobody else holds. */

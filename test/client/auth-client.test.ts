@@ -390,6 +390,7 @@ t.test('why a session ended', async (t) => {
   await client.login({ email: person.email, password: 'another testpass' });
   server.advance(8 * 86_400_000);
   t.match(await failure(client.me()), { code: 'token_expired' });
+  t.match(ends.slice(1), [{ reason: 'password_change' }, { reason: 'logout_all' }, { reason: 'expired' }]);
   t.equal(ends.length, 4);
 });
 

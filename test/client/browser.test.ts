@@ -51,10 +51,6 @@ const FILES: Record<string, { contentType: string; body: string }> = {
     contentType: 'text/html',
     body: '<!doctype html><title>Test</title><body><div id="app"></div>',
   },
-  '/client.js': {
-    contentType: 'text/javascript',
-    body: readFileSync(new URL('../../assets/js/latchkey-client.js', import.meta.url), 'utf8'),
-  },
   '/axios.js': {
     contentType: 'text/javascript',
     body: readFileSync(`${root}/node_modules/axios/dist/axios.min.js`, 'utf8'),
@@ -115,7 +111,7 @@ declare global {
 /** Gives the page a client of its own. */
 const startClient = (page: Page, options: AuthClientOptions) =>
   page.evaluate(async (options) => {
-    const path = '/client.js';
+    const path = '/static/js/latchkey-client.js';
     const { createAuthClient } = (await import(path)) as typeof import('../../src/client/auth-client.js');
     globalThis.client = createAuthClient(options);
     globalThis.ends = [];
@@ -358,9 +354,30 @@ for (const stores of STORES) {
   });
 }
 
+t.test('a cookie that somebody else has got meanwhile', async (t) => {
+  const server = await service(t, 'embedded');
+  const { open } = await visit(t, server);
+  const [page, other] = [await open(), await open()];
+  const [first, second] = [await newPerson(server), await newPerson(server)];
+  // Two clients that do not hear of each other have one cookie nevertheless.
+  await startClient(page, { transport: 'cookie', name: 'a' });
+  await startClient(other, { transport: 'cookie', name: 'b' });
+  await login(page, first);
+  await login(other, second);
+  server.advance(QUARTER_OF_AN_HOUR);
+  t.same(await askMany(page, 1), [401], 'what the one has asked is not asked again as the other');
+  t.equal(await page.evaluate(() => client.state.user), null);
+  t.equal((await page.evaluate(() => client.me())).email, second);
+  t.equal(await page.evaluate(() => client.state.user?.email), second);
+  t.equal(
+    await page.evaluate(() => client.state.sessionId),
+    await other.evaluate(() => client.state.sessionId),
+  );
+});
+
 t.test('the scripts', async (t) => {
   const { send } = await testApp(t);
-  for (const name of ['jwt-client.js', 'jwt-auth.js']) {
+  for (const name of ['latchkey-client.js', 'jwt-client.js', 'jwt-auth.js']) {
     const url = `/static/js/${name}`;
     const { statusCode, headers, body } = await send({ method: 'GET', url });
     t.equal(statusCode, 200, name);
@@ -380,11 +397,11 @@ t.test('the scripts', async (t) => {
     t.equal((await again('"x"')).statusCode, 200);
     t.equal((await send({ method: 'HEAD', url })).statusCode, 200);
   }
-  t.equal((await send({ method: 'GET', url: '/static/js/latchkey-client.js' })).statusCode, 404);
   t.equal((await send({ method: 'GET', url: '/static/js/..%2f..%2fplugins%2fscripts.js' })).statusCode, 404);
 
   const { send: modern } = await testApp(t, { env: { COMPAT_ROUTES: 'off' } });
   t.equal((await modern({ method: 'GET', url: '/static/js/jwt-client.js' })).statusCode, 404);
+  t.equal((await modern({ method: 'GET', url: '/static/js/latchkey-client.js' })).statusCode, 200);
 });
 
 t.test('the React example', async (t) => {

@@ -18,22 +18,22 @@ interface Outcome {
   errors?: unknown;
 }
 
-const ROOT = '/accounts/api/auth';
+const API = '/accounts/api/auth';
 const LOGIN_PAGE = '/templates/auth/jwt_login.html';
 /** Pages for somebody signed in, besides those that say so: `<body data-jwt-protected>`. */
 const PROTECTED = ['/core/enhanced-dashboard'];
 
 const { location, document } = globalThis as unknown as Page;
 const frontEnd = createOldFrontEnd();
-const { keeper, post } = frontEnd;
+const { keeper, root, post } = frontEnd;
 
 const isProtected = (): boolean =>
-  PROTECTED.some((path) => `${location.pathname}/`.startsWith(`${path}/`)) ||
+  PROTECTED.some((path) => `${location.pathname}/`.startsWith(`${root}${path}/`)) ||
   document.querySelector('[data-jwt-protected]') !== null;
 
 function redirectToLogin(): void {
   const here = location.pathname + location.search;
-  location.replace(`${LOGIN_PAGE}?next=${encodeURIComponent(here)}`);
+  location.replace(`${root}${LOGIN_PAGE}?next=${encodeURIComponent(here)}`);
 }
 
 /** Leads to the login page when nobody is signed in. */
@@ -49,7 +49,7 @@ const protectPage = (): void => {
 
 async function signIn(path: string, body: object): Promise<Outcome> {
   try {
-    const response = await post(`${ROOT}${path}`, body);
+    const response = await post(`${API}${path}`, body);
     const { access, refresh, ...outcome } = (await response.json()) as Outcome & {
       access?: string;
       refresh?: string;

@@ -10,9 +10,9 @@ interface Envelope<Data = Record<string, unknown>> {
 
 type SignedIn = Envelope<{ user: OldUser; tokens: { access: string; refresh: string } }>;
 
-const ROOT = '/api';
+const API = '/api';
 const frontEnd = createOldFrontEnd();
-const { keeper, post } = frontEnd;
+const { keeper, root, post } = frontEnd;
 
 /** The envelope of a success; of a failure its message is thrown. */
 async function open<Answer extends Envelope>(asked: Promise<Response>): Promise<Answer> {
@@ -25,14 +25,14 @@ async function open<Answer extends Envelope>(asked: Promise<Response>): Promise<
 }
 
 async function signIn(path: string, body: object): Promise<SignedIn> {
-  const answer = await open<SignedIn>(post(`${ROOT}${path}`, body));
+  const answer = await open<SignedIn>(post(`${API}${path}`, body));
   frontEnd.begin(answer.data.tokens, answer.data.user);
   return answer;
 }
 
 /** A request to a path below `/api` with the access token, which is renewed when it has to be. */
 const apiRequest = (path: string, init?: RequestInit): Promise<Response> =>
-  frontEnd.fetch(/^(https?:)?\/\//.test(path) ? path : `${ROOT}${path}`, withJson(init));
+  frontEnd.fetch(/^(https?:)?\/\//.test(path) ? path : `${root}${API}${path}`, withJson(init));
 
 /** Text that is sent without a type is JSON. */
 function withJson(init: RequestInit = {}): RequestInit {
@@ -45,7 +45,7 @@ function withJson(init: RequestInit = {}): RequestInit {
 /** The global of the phone OTP system. Requests fail with an `Error` whose message is for people. */
 const jwtClient = {
   sendOTP: (phone: string, purpose = 'login'): Promise<Envelope> =>
-    open(post(`${ROOT}/send-otp/`, { phone, purpose })),
+    open(post(`${API}/send-otp/`, { phone, purpose })),
   register: (phone: string, otp: string, first_name = '', last_name = ''): Promise<SignedIn> =>
     signIn('/register/', { phone, otp, first_name, last_name }),
   login: (phone: string, otp: string): Promise<SignedIn> => signIn('/login/', { phone, otp }),
@@ -56,11 +56,11 @@ const jwtClient = {
     const answer = await open<Envelope<{ user?: OldUser }>>(
       apiRequest('/profile/', { method: 'PATCH', body: JSON.stringify(fields) }),
     );
-    if (session && answer.data.user) keeper.setUser(answer.data.user as never, session.sid);
+    if (session && answer.data.user) keeper.setUser(answer.data.user as never, session.sub);
     return answer;
   },
   async logout(): Promise<Envelope | undefined> {
-    const response = await frontEnd.end(({ refresh }) => post(`${ROOT}/logout/`, { refresh }));
+    const response = await frontEnd.end(({ refresh }) => post(`${API}/logout/`, { refresh }));
     return response && open(Promise.resolve(response));
   },
   async logoutAll(): Promise<Envelope | undefined> {

@@ -17,6 +17,7 @@ export type OldFrontEnd = ReturnType<typeof createOldFrontEnd>;
 /** What both old globals stand on: one session in localStorage, for all tabs and for both. */
 export function createOldFrontEnd() {
   const base = new URL('/', runtime.location?.href);
+  const root = mountPoint(base);
   const plainFetch: FetchLike = (input, init) => fetch(input, init);
   const patiently = patientFetch(plainFetch, TIMEOUT);
   const keeper = createSessionKeeper({
@@ -38,11 +39,12 @@ export function createOldFrontEnd() {
       'content-type': 'application/json',
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
     };
-    return patiently(new URL(path, base), { method: 'POST', headers, body: JSON.stringify(body) });
+    return patiently(new URL(root + path, base), { method: 'POST', headers, body: JSON.stringify(body) });
   }
 
   return {
     keeper,
+    root,
     post,
     fetch: createAuthorizedFetch({ keeper, fetch: plainFetch, base, origins: new Set([base.origin]) }),
     begin(tokens: { access: string; refresh: string }, user: OldUser | null): void {
@@ -62,6 +64,14 @@ export function createOldFrontEnd() {
       }
     },
   };
+}
+
+/** The prefix of Latchkey in an application around it: what stands before the path of this very script. */
+function mountPoint({ origin }: URL): string {
+  const { currentScript } = (globalThis as unknown as { document: { currentScript: { src: string } | null } })
+    .document;
+  const [, before = ''] = /^(.*)\/static\/js\//.exec(currentScript?.src ?? '') ?? [];
+  return before.startsWith(`${origin}/`) ? before.slice(origin.length) : '';
 }
 
 /** Under the names that such front ends used: whoever was signed in before the move still is. */
