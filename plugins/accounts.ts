@@ -7,7 +7,9 @@ import {
 } from '../src/accounts/account-service.js';
 import { createPasswordCheck, type PasswordCheck } from '../src/accounts/password-check.js';
 import { createPasswordHasher } from '../src/accounts/password-hasher.js';
+import { djangoSchemes } from '../src/compat/django-hashes.js';
 import { describeError } from '../src/lib/describe-error.js';
+import { createFreshCopy } from '../src/lib/fresh-copy.js';
 import { readPhoneNumber } from '../src/otp/phone-number.js';
 import { createLoginLimits } from '../src/security/login-limits.js';
 import type { Limit } from '../src/tokens/state-store.js';
@@ -29,6 +31,9 @@ export interface AccountsOptions {
 /** One core is left to answer requests; a queue of this length is a wait of a second or two. */
 const MAX_WAITING_HASHES = 64;
 
+/** So long after an import, or after the last hash of a kind has gone, refusals still cost what they did. */
+const FOREIGN_COSTS_MAX_AGE_MS = 60_000;
+
 /** Registration, login by password and what people do with their account. */
 export default fp<AccountsOptions>(
   async (app, { policy, limits, phoneRegion }) => {
@@ -36,6 +41,13 @@ export default fp<AccountsOptions>(
     const hasher = createPasswordHasher({
       concurrency: Math.max(1, availableParallelism() - 1),
       maxWaiting: MAX_WAITING_HASHES,
+      schemes: djangoSchemes(),
+      foreignCosts: createFreshCopy({
+        read: database.passwordCosts.listCosts,
+        now,
+        maxAgeMs: FOREIGN_COSTS_MAX_AGE_MS,
+        onTrouble: (error) => app.log.warn({ err: describeError(error) }, 'the costs of hashes are unknown'),
+      }),
     });
     app.meter.watchQueue('password_hashes', hasher.waiting);
     const loginLimits = createLoginLimits({
@@ -58,6 +70,8 @@ export default fp<AccountsOptions>(
       createAccountService({
         accounts: database.accounts,
         eventStore: database.events,
+        legacyTokens: database.legacyTokens,
+        drfTokens: database.drfTokens,
         events,
         state,
         sessions,

@@ -6,7 +6,7 @@ declare module 'fastify' {
     blacklist: {
       /**
        * Refuses one token from now on, here and on every other process; its session goes on. The entry lives
-       * exactly as long as the token would have.
+       * exactly as long as the token would have. A token that an old system signed is refused in SQL as well.
        * @throws token_invalid when the token is not ours; store_unavailable when the entry is not stored.
        */
       revoke(token: string): Promise<TokenClaims>;
@@ -14,26 +14,10 @@ declare module 'fastify' {
   }
 }
 
-export interface BlacklistOptions {
-  /** Seconds that a token is taken beyond its expiry. */
-  leeway: number;
-}
-
 /** Single tokens that are refused before their time. Sessions as a whole end through `app.sessions`. */
-export default fp<BlacklistOptions>(
-  async (app, { leeway }) => {
-    app.decorate('blacklist', {
-      async revoke(token) {
-        const claims = app.sessions.readToken(token, { allowExpired: true });
-        await app.stateStore.revokeToken({
-          userId: claims.userId,
-          jti: claims.jti,
-          expiresAt: (claims.expiresAt + leeway) * 1000,
-          now: app.clock(),
-        });
-        return claims;
-      },
-    });
+export default fp(
+  async (app) => {
+    app.decorate('blacklist', { revoke: app.sessions.revoke });
   },
   { name: 'blacklist', dependencies: ['sessions'] },
 );

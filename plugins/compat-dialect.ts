@@ -16,11 +16,13 @@ declare module 'fastify' {
 export interface CompatDialectOptions {
   /** How the system of this scope speaks of failures. */
   wording: Wording;
+  /** Whether its paths are all its own: then other methods than theirs are told so, as Django does. */
+  ownsPaths: boolean;
 }
 
 /** For a scope that stands for an old system: its forms, its way of judging bodies, its words for failures. */
 export default fp<CompatDialectOptions>(
-  async (app, { wording }) => {
+  async (app, { wording, ownsPaths }) => {
     app.setErrorHandler((thrown, request, reply) =>
       app.sendFailure(request, reply, thrown, (error, status) => describe(error, status, request)),
     );
@@ -51,7 +53,7 @@ export default fp<CompatDialectOptions>(
     );
 
     app.addHook('onRoute', function ({ method, routePath, config }) {
-      if (config?.refusesMethod) return;
+      if (!ownsPaths || config?.refusesMethod) return;
       const served = new Set([method].flat());
       // Fastify adds a HEAD to each GET, and OPTIONS is what browsers ask first.
       if (served.has('HEAD')) return;

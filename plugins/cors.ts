@@ -23,7 +23,15 @@ export default fp<CorsOptions>(
       origin: (origin, done) => done(null, origin !== undefined && isAllowed(origin) && origin),
       credentials: true,
       methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
-      allowedHeaders: ['Authorization', 'Content-Type', 'Accept-Language', 'X-Auth-Transport'],
+      // The last two are sent, and mean nothing here, by front ends that were made for Django.
+      allowedHeaders: [
+        'Authorization',
+        'Content-Type',
+        'Accept-Language',
+        'X-Auth-Transport',
+        'X-CSRFToken',
+        'X-Requested-With',
+      ],
       exposedHeaders: [
         'X-Auth-Status',
         'X-Token-Expires-At',

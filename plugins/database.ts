@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin';
 import type { AccountStore } from '../src/accounts/account-store.js';
 import type { CredentialStore } from '../src/accounts/credential-store.js';
+import type { DrfTokenStore } from '../src/accounts/drf-tokens.js';
 import type { OauthClientStore } from '../src/accounts/oauth-clients.js';
 import type { RoleDefinitions } from '../src/accounts/role-definitions.js';
 import type { UserAdminStore } from '../src/accounts/user-admin-store.js';
@@ -14,12 +15,16 @@ import { createAccountStore } from '../src/stores/sql/account-store.js';
 import { createCleaningStore } from '../src/stores/sql/cleaning-store.js';
 import { createCredentialStore } from '../src/stores/sql/credential-store.js';
 import { type Database, openDatabase } from '../src/stores/sql/database.js';
+import { createDrfTokenStore } from '../src/stores/sql/drf-token-store.js';
 import { createEventStore } from '../src/stores/sql/event-store.js';
 import { createEventWriter } from '../src/stores/sql/event-writer.js';
+import { createLegacyTokenStore } from '../src/stores/sql/legacy-token-store.js';
 import { createOauthClientStore } from '../src/stores/sql/oauth-client-store.js';
+import { createPasswordCostStore, type PasswordCostStore } from '../src/stores/sql/password-cost-store.js';
 import { createRoleStore } from '../src/stores/sql/role-store.js';
 import { createUserAdminStore } from '../src/stores/sql/user-admin-store.js';
 import { createWebhookStore } from '../src/stores/sql/webhook-store.js';
+import type { LegacyTokenStore } from '../src/tokens/legacy-store.js';
 import { countingChanges, countingEvents, timed } from './counted-stores.js';
 
 declare module 'fastify' {
@@ -33,6 +38,9 @@ declare module 'fastify' {
       roles: RoleDefinitions;
       userAdmin: UserAdminStore;
       clients: OauthClientStore;
+      passwordCosts: PasswordCostStore;
+      legacyTokens: LegacyTokenStore;
+      drfTokens: DrfTokenStore;
     };
   }
 }
@@ -57,7 +65,10 @@ export default fp<DatabaseOptions>(
       url,
       dataDir,
       mayFreeze,
-      onError: (error) => app.log.warn({ err: describeError(error) }, 'a database connection was lost'),
+      onError(error) {
+        // What is lost while the process stands still is no news.
+        if (!mayFreeze) app.log.warn({ err: describeError(error) }, 'a database connection was lost');
+      },
     });
     app.addHook('onClose', () => database.close());
     if (migrate) {
@@ -82,6 +93,9 @@ export default fp<DatabaseOptions>(
       roles: timed(createRoleStore(db, write), meter),
       userAdmin: timed(createUserAdminStore(db, write), meter),
       clients: timed(createOauthClientStore(db), meter),
+      passwordCosts: timed(createPasswordCostStore(db), meter),
+      legacyTokens: timed(createLegacyTokenStore(db), meter),
+      drfTokens: timed(createDrfTokenStore(db), meter),
     });
   },
   { name: 'database', dependencies: ['metrics'] },

@@ -13,7 +13,9 @@ import {
   readKeySet,
   readSingleKey,
   type SigningKey,
+  type VerifyingKey,
 } from '../src/tokens/key-set.js';
+import { createKeyVerifier } from '../src/verify/key-verifier.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -32,6 +34,8 @@ export interface JwtOptions {
   algorithm: Algorithm;
   /** A private JWK Set, as text or as a file that is read again when it changes. */
   keySet?: { json: string } | { path: string } | undefined;
+  /** Verifies an old system's tokens. */
+  legacyKey?: VerifyingKey | undefined;
 }
 
 /** A changed file is noticed within this; `latchkey keys rotate` waits far longer between its steps (ms). */
@@ -40,9 +44,10 @@ const WATCH_MS = 2000;
 /** Signs and verifies by as many keys as there are, with @fastify/jwt but for signatures by HMAC. */
 export default fp<JwtOptions>(
   async (app, options) => {
-    const { keySet } = options;
+    const { keySet, legacyKey } = options;
+    const legacy = legacyKey && createKeyVerifier(legacyKey);
     if (!keySet || 'json' in keySet) {
-      app.decorate('tokenCodec', createKeyRing(await createCodecs(readKeys(options, keySet?.json))));
+      app.decorate('tokenCodec', createKeyRing(await createCodecs(readKeys(options, keySet?.json)), legacy));
       app.decorate('withNewKeys', (check) => check());
       return;
     }
@@ -60,7 +65,7 @@ export default fp<JwtOptions>(
           'the signing keys could not be read again: the old ones serve',
         ),
     });
-    const ring = createKeyRing(await file.open());
+    const ring = createKeyRing(await file.open(), legacy);
     app.decorate('tokenCodec', ring);
     app.decorate('withNewKeys', async (check) => {
       try {

@@ -49,7 +49,7 @@ export interface Library {
 /** What routes do for callers over HTTP, for the code of the application around us. */
 export default fp(
   async (app) => {
-    const { sessions, stateStore, events, database, blacklist, clock } = app;
+    const { sessions, stateStore, events, database, blacklist } = app;
 
     app.decorate('latchkey', {
       findUser: database.accounts.findById,
@@ -81,7 +81,7 @@ export default fp(
 
       async revokeUser(who) {
         const { id: userId } = await requireUser(who);
-        await stateStore.endAllSessions({ userId, reason: 'admin', now: clock() });
+        await sessions.endAll(userId, 'admin');
         await events.store({ type: 'logout_all', userId, reason: 'admin' });
       },
     });

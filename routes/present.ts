@@ -6,6 +6,7 @@ import type { StoredEvent } from '../src/audit/events.js';
 import type { PairDocument } from '../src/contract/tokens.js';
 import type { UserDocument } from '../src/contract/user.js';
 import { toIso } from '../src/lib/clock.js';
+import type { RevokedToken } from '../src/tokens/legacy-store.js';
 import type { Session, TokenPair } from '../src/tokens/session-service.js';
 
 /** From what the services return to the documents of the contract. */
@@ -103,3 +104,8 @@ export function describeAnyEvent(event: StoredEvent) {
     actor_id: event.actorId ?? null,
   };
 }
+
+export const describeRevokedToken = ({ jti, expiresAt }: RevokedToken) => ({
+  jti,
+  expires_at: toIso(expiresAt),
+});

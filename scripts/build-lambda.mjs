@@ -1,12 +1,9 @@
-// npm run build:lambda [-- --arch x64 | --local] [--out DIR]: the service as one ECMAScript module for AWS Lambda, with what it loads
-// later beside it. What is in the folder is all that is deployed.
-import { readFileSync, rmSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+// npm run build:lambda [-- --arch x64 | --local] [--out DIR]
+import { readdirSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
-
-const root = fileURLToPath(new URL('..', import.meta.url));
+import { ARCHITECTURES, bundleLambda } from './bundle-lambda.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -16,90 +13,12 @@ const { values } = parseArgs({
     out: { type: 'string', default: 'build/lambda' },
   },
 });
-const platform = values.local ? process.platform : 'linux';
-const arch = values.local ? process.arch : values.arch;
-const outdir = join(root, values.out);
-
-/** What is never reached on Lambda: src/config.ts refuses the embedded stores there, src/latchkey.ts serves no docs. */
-const LEFT_OUT =
-  /\/(plugins\/docs|routes\/system\/docs|src\/stores\/sql\/sqlite|src\/stores\/sqlite\/state-store)\.ts$/;
-
-/** Packages with a native module: the file that loads it, the call that looks for it, and what Lambda runs. */
-const NATIVE = {
-  'argon2/argon2.cjs': {
-    call: 'gypBuild(__dirname)',
-    prebuilds: { arm64: 'argon2.armv8.glibc.node', x64: 'argon2.glibc.node' },
-  },
-  'bcrypt/bcrypt.js': {
-    call: "require('node-gyp-build')(path.resolve(__dirname))",
-    prebuilds: { arm64: 'bcrypt.glibc.node', x64: 'bcrypt.glibc.node' },
-  },
-};
-
-if (!Object.hasOwn(NATIVE['argon2/argon2.cjs'].prebuilds, arch)) {
-  process.stderr.write('--arch must be arm64 or x64\n');
+if (!ARCHITECTURES.includes(values.arch)) {
+  process.stderr.write(`--arch must be ${ARCHITECTURES.join(' or ')}\n`);
   process.exit(2);
 }
 
-const leaveOut = {
-  name: 'leave-out',
-  setup({ onLoad }) {
-    onLoad({ filter: LEFT_OUT }, ({ path }) => {
-      const names = readFileSync(path, 'utf8').matchAll(/^export (?:const|(?:async )?function) (\w+)/gm);
-      const stubs = [...names].map(([, name]) => `export const ${name} = undefined;`);
-      return { contents: [...stubs, 'export default undefined;'].join('\n'), loader: 'js' };
-    });
-  },
-};
-
-/** Instead of looking through folders at each start, the packages load the one file that is there. */
-const nativeModules = {
-  name: 'native-modules',
-  setup({ onLoad }) {
-    onLoad({ filter: /\/node_modules\/(argon2\/argon2\.cjs|bcrypt\/bcrypt\.js)$/ }, ({ path }) => {
-      const { call, prebuilds } = NATIVE[`${basename(dirname(path))}/${basename(path)}`];
-      const text = readFileSync(path, 'utf8');
-      if (!text.includes(call)) throw new Error(`${path} no longer loads its native module by ${call}`);
-      const file = `./prebuilds/${platform}-${arch}/${prebuilds[arch]}`;
-      return { contents: text.replace(call, `require('${file}')`), loader: 'js' };
-    });
-  },
-};
-
-rmSync(outdir, { recursive: true, force: true });
-const { metafile } = await build({
-  absWorkingDir: root,
-  entryPoints: { index: 'src/lambda.ts' },
-  outdir,
-  outExtension: { '.js': '.mjs' },
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  // What few requests need is read when one does: messages by AWS, the list of common passwords.
-  splitting: true,
-  target: 'node22',
-  // Plugins are known by name, and stack traces are for people.
-  minifySyntax: true,
-  minifyWhitespace: true,
-  legalComments: 'none',
-  // A package of CommonJS inside asks for Node.js's own modules by `require`.
-  banner: {
-    js: "import { createRequire as $createRequire } from 'node:module'; const require = $createRequire(import.meta.url);",
-  },
-  // For pg's sake, which works without it.
-  external: ['pg-native'],
-  loader: { '.node': 'copy' },
-  assetNames: '[name]',
-  chunkNames: 'later/[name]-[hash]',
-  plugins: [leaveOut, nativeModules],
-  metafile: true,
-  logLevel: 'warning',
-});
-
-for (const [file, { bytes }] of Object.entries(metafile.outputs)) {
-  process.stdout.write(`${file}  ${Math.ceil(bytes / 1024)} KiB\n`);
-}
-if (process.env.DEBUG_META) {
-  const fs = await import('node:fs');
-  fs.writeFileSync(process.env.DEBUG_META, JSON.stringify(metafile));
-}
+const outdir = resolve(fileURLToPath(new URL('..', import.meta.url)), values.out);
+await bundleLambda({ outdir, arch: values.arch, local: values.local });
+const bytes = readdirSync(outdir).reduce((sum, name) => sum + statSync(join(outdir, name)).size, 0);
+process.stdout.write(`${outdir}: ${(bytes / 2 ** 20).toFixed(1)} MiB\n`);

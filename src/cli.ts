@@ -7,6 +7,7 @@ import { createOperator } from './accounts/operator.js';
 import { createPasswordHasher } from './accounts/password-hasher.js';
 import { clean } from './commands/clean.js';
 import { asJson, asText, examine, type Patient } from './commands/doctor.js';
+import { type ImportOptions, importDjango } from './commands/import-django.js';
 import { generateKeys, type KeysOptions, rotateKeys, UsageError } from './commands/keys.js';
 import { createOauthClient, deleteOauthClient, listOauthClients } from './commands/oauth-clients.js';
 import { readPassword } from './commands/read-password.js';
@@ -22,12 +23,13 @@ import {
 import { type Config, ConfigError, loadConfig, loadKeySettings } from './config.js';
 import { toSeconds } from './lib/clock.js';
 import { readPhoneNumber } from './otp/phone-number.js';
-import { openDatabase } from './stores/sql/database.js';
+import { type Database, openDatabase } from './stores/sql/database.js';
+import { createImportStore } from './stores/sql/import-store.js';
 import { createOauthClientStore } from './stores/sql/oauth-client-store.js';
 import { KeyError } from './tokens/key-set.js';
 import { VERSION } from './version.js';
 
-interface Options extends UserOptions {
+interface Options extends UserOptions, ImportOptions {
   file?: string | undefined;
   algorithm?: string | undefined;
   'publish-seconds'?: string | undefined;
@@ -128,6 +130,23 @@ const commands: Record<string, Command> = {
       await withOperator((needs) => grantUser(needs, who, options));
     },
   },
+  'import django': {
+    summary: 'Take over users, groups and tokens from a dumpdata file: FILE [--dry-run] [--json] …',
+    takesWord: true,
+    async run(options, file) {
+      const config = loadConfig();
+      await withDatabase(config, async ({ db, dialect }) => {
+        const needs = {
+          store: createImportStore(db, dialect),
+          defaultRole: config.defaultRole,
+          phoneRegion: config.otp.phoneRegion,
+          screen: process.stderr,
+          now: Date.now,
+        };
+        print(await importDjango(needs, file, options));
+      });
+    },
+  },
   clean: {
     summary: 'Delete what is too old, encrypt by the newest key, post due alerts: [--json]',
     async run({ json = false }) {
@@ -175,13 +194,16 @@ function readSettings(): Patient {
 /** On a terminal that has them and whose owner has not declined them (NO_COLOR). */
 const showsColours = (): boolean => process.stdout.isTTY === true && process.stdout.hasColors();
 
-/** The clients in the configured database, which is made or brought up to date first unless MIGRATE=off. */
-async function withClients<T>(work: (clients: OauthClientStore) => Promise<T>): Promise<T> {
-  const { databaseUrl, dataDir, migrate } = loadConfig();
+const withClients = <T>(work: (clients: OauthClientStore) => Promise<T>): Promise<T> =>
+  withDatabase(loadConfig(), ({ db }) => work(createOauthClientStore(db)));
+
+/** The configured database, which is made or brought up to date first unless MIGRATE=off. */
+async function withDatabase<T>(config: Config, work: (database: Database) => Promise<T>): Promise<T> {
+  const { databaseUrl, dataDir, migrate } = config;
   const database = openDatabase({ url: databaseUrl, dataDir });
   try {
     if (migrate) await database.migrate();
-    return await work(createOauthClientStore(database.db));
+    return await work(database);
   } finally {
     await database.close();
   }
@@ -242,6 +264,9 @@ ${Object.entries(commands)
 WHO is the id, e-mail address, username or phone number of an account. A password is asked for, or comes by a pipe with
 --password-stdin. The user and client commands print JSON with --json.
 
+import django takes --user-model, --profile-model, --map, --role-map, --verified and --verified-phones besides: see
+docs/migrating-from-django.md.
+
 Settings are environment variables; the README lists them.
 `;
 
@@ -275,6 +300,13 @@ async function main(): Promise<void> {
       'password-stdin': { type: 'boolean' },
       query: { type: 'string' },
       limit: { type: 'string' },
+      'user-model': { type: 'string' },
+      'profile-model': { type: 'string' },
+      map: { type: 'string' },
+      'role-map': { type: 'string' },
+      verified: { type: 'string' },
+      'verified-phones': { type: 'string' },
+      'dry-run': { type: 'boolean' },
     },
   });
   if (values.version) return print(VERSION);

@@ -7,6 +7,7 @@ import type { EmailSettings } from './delivery/create-email-provider.js';
 import type { SmsSettings } from './delivery/create-sms-provider.js';
 import { readSender } from './delivery/email.js';
 import { readSmtpUrl } from './delivery/smtp-url.js';
+import type { ParameterStore } from './lambda/parameters.js';
 import { deepFreeze } from './lib/deep-freeze.js';
 import { LOG_FORMATS, type LogFormat } from './lib/log-lines.js';
 import { isLoopback, type Network, readAddress, readNetwork } from './lib/network.js';
@@ -20,6 +21,8 @@ import {
   MIN_SECRET_BYTES,
   readKeySet,
   readSingleKey,
+  readVerifyingKey,
+  type VerifyingKey,
 } from './tokens/key-set.js';
 import type { Limit } from './tokens/state-store.js';
 
@@ -51,6 +54,10 @@ export interface Config {
     readonly leeway: number;
     readonly userIdClaim: 'id' | 'legacy_id';
   };
+  /** Tokens that SimpleJWT signed: by which key, and until when they are taken (seconds since the epoch). */
+  readonly legacyTokens: { readonly key: VerifyingKey; readonly until: number | undefined } | undefined;
+  /** Whether the compatibility routes take `Authorization: Token <key>` of the Django REST Framework. */
+  readonly drfTokens: boolean;
   readonly accessLifetime: number;
   readonly refreshLifetime: number;
   readonly sessionMaxLifetime: number;
@@ -155,6 +162,11 @@ export function loadConfig(env: Env = process.env): Config {
   // AWS sets it for every function, and reserves its name.
   const lambda = read.text('AWS_LAMBDA_FUNCTION_NAME') !== undefined;
 
+  for (const [name, value] of Object.entries(env)) {
+    // A name that is known would become a key that is known.
+    if (REFERENCE.test(value ?? ''))
+      read.fault(`${name} names a parameter, which is looked up on Lambda only`);
+  }
   const databaseUrl = read.text('DATABASE_URL');
   const redisUrl = read.text('REDIS_URL');
   const redisCluster = read.oneOf('REDIS_CLUSTER', ['0', '1'], '0') === '1';
@@ -205,7 +217,7 @@ export function loadConfig(env: Env = process.env): Config {
   const login = read.limit('RATE_LIMIT_LOGIN', { max: 5, windowMs: 60_000 });
   const loginIp = read.limit('RATE_LIMIT_LOGIN_IP', { max: 30, windowMs: 5 * 60_000 });
 
-  const config: Omit<Config, 'jwt' | 'warnings'> = {
+  const config: Omit<Config, 'jwt' | 'legacyTokens' | 'warnings'> = {
     production,
     lambda,
     host,
@@ -248,6 +260,7 @@ export function loadConfig(env: Env = process.env): Config {
     dataKeys: read.dataKeys('DATA_ENCRYPTION_KEY'),
     alertWebhook: readAlertWebhook(read),
     metricsToken: read.metricsToken('METRICS_TOKEN'),
+    drfTokens: read.flag('DRF_TOKENS', false),
   };
   if (production && !config.passwordBlocklist) read.fault('PASSWORD_BLOCKLIST=off is refused in production');
   if (config.emailVerification !== 'off' && !config.email)
@@ -271,8 +284,10 @@ export function loadConfig(env: Env = process.env): Config {
     shared: redisUrl !== undefined,
     hasSet: jwt.keySet !== undefined,
   };
+  const { legacyTokens, legacyWarnings } = readLegacyTokens(read, circumstances.strict);
   const warnings = [
     ...judgeKey(givenKey, jwt.algorithm, circumstances, read.fault),
+    ...legacyWarnings,
     ...judgeOtp(config.otp, production, read.fault),
     ...(config.sms ? [] : ['SMS_PROVIDER is not set: nobody can sign in by phone, or be sent a code.']),
     ...(config.email ? [] : ['EMAIL_PROVIDER is not set: nobody can reset a password by e-mail.']),
@@ -283,7 +298,37 @@ export function loadConfig(env: Env = process.env): Config {
   const makesKey = givenKey === undefined && !jwt.keySet;
   if (databaseUrl === undefined || makesKey) makeDataDir(dataDir);
   const signingKey = makesKey ? loadOrMakeKey(dataDir) : givenKey;
-  return deepFreeze({ ...config, jwt: { ...jwt, signingKey }, warnings });
+  return deepFreeze({ ...config, jwt: { ...jwt, signingKey }, legacyTokens, warnings });
+}
+
+/** A setting that names a parameter of AWS Systems Manager instead of holding a value. */
+const REFERENCE = /^\s*ssm:(.*\S)/;
+
+type Fetch = (names: readonly string[], store: ParameterStore) => Promise<ReadonlyMap<string, string>>;
+
+/**
+ * As `loadConfig`, with the values of the parameters that settings name (`ssm:/latchkey/prod/jwt-signing-key`): so no
+ * secret stands in the settings of a Lambda function, which many may read.
+ */
+export async function loadConfigOnLambda(fetch: Fetch, env: Env = process.env): Promise<Config> {
+  const references = Object.entries(env).flatMap(([name, value]) => {
+    const parameter = REFERENCE.exec(value ?? '')?.[1];
+    return parameter === undefined ? [] : [{ name, parameter }];
+  });
+  if (references.length === 0) return loadConfig(env);
+  const values = await fetch([...new Set(references.map(({ parameter }) => parameter))], {
+    region: env.AWS_REGION ?? '',
+    accessKeyId: env.AWS_ACCESS_KEY_ID ?? '',
+    secretAccessKey: env.AWS_SECRET_ACCESS_KEY ?? '',
+    sessionToken: env.AWS_SESSION_TOKEN,
+    endpoint: env.AWS_ENDPOINT_URL_SSM,
+  });
+  const missing = references.filter(({ parameter }) => !values.has(parameter));
+  if (missing.length > 0) {
+    throw new ConfigError(missing.map(({ name }) => `${name} names a parameter that is not there`));
+  }
+  const found = references.map(({ name, parameter }) => [name, values.get(parameter)]);
+  return loadConfig({ ...env, ...Object.fromEntries(found) });
 }
 
 /** By the one variable that libraries read too. */
@@ -365,16 +410,49 @@ function judgeKey(
         ]
       : [];
   }
-  const minBytes = MIN_SECRET_BYTES[algorithm];
+  return judgeSecret('JWT_SIGNING_KEY (JWT_SECRET_KEY)', key, MIN_SECRET_BYTES[algorithm], strict, fault);
+}
+
+function judgeSecret(
+  name: string,
+  secret: string,
+  minBytes: number,
+  strict: boolean,
+  fault: (text: string) => void,
+): string[] {
   const weakness =
-    Buffer.byteLength(key) < minBytes
-      ? `JWT_SIGNING_KEY (JWT_SECRET_KEY) is shorter than ${minBytes} bytes`
-      : EXAMPLE_KEYS.test(key)
-        ? 'JWT_SIGNING_KEY (JWT_SECRET_KEY) looks like an example out of documentation'
+    Buffer.byteLength(secret) < minBytes
+      ? `${name} is shorter than ${minBytes} bytes`
+      : EXAMPLE_KEYS.test(secret)
+        ? `${name} looks like an example out of documentation`
         : undefined;
   if (weakness === undefined) return [];
   if (strict) fault(weakness);
   return [`${weakness}: anybody may guess it and sign tokens. Production refuses it.`];
+}
+
+/** The old key is whatever that system was given: a Django secret has 50 characters, also where it signs HS512. */
+function readLegacyTokens(
+  read: Reader,
+  strict: boolean,
+): { legacyTokens: Config['legacyTokens']; legacyWarnings: string[] } {
+  const text = read.text('LEGACY_JWT_KEY');
+  const algorithm = read.oneOf('LEGACY_JWT_ALGORITHM', ALGORITHMS, 'HS256');
+  const until = read.moment('LEGACY_JWT_UNTIL');
+  if (text === undefined) {
+    if (until !== undefined) read.fault('LEGACY_JWT_UNTIL needs LEGACY_JWT_KEY beside it');
+    return { legacyTokens: undefined, legacyWarnings: [] };
+  }
+  let key: VerifyingKey | undefined;
+  requireUsable('LEGACY_JWT_KEY', () => (key = readVerifyingKey(text, algorithm)), read.fault);
+  const legacyWarnings = isHmac(algorithm)
+    ? judgeSecret('LEGACY_JWT_KEY', text, MIN_KEY_BYTES, strict, read.fault)
+    : [];
+  if (until === undefined)
+    legacyWarnings.push(
+      'LEGACY_JWT_UNTIL is not set: tokens of the old system are taken for as long as it signs any.',
+    );
+  return { legacyTokens: key && { key, until }, legacyWarnings };
 }
 
 /** The widest networks that are private: 10.0.0.0/8 and fc00::/7. Anything wider takes in strangers. */
@@ -735,6 +813,15 @@ function createReader(env: Env) {
       }
     });
 
+  /** In seconds since the epoch. */
+  const moment = (name: string): number | undefined =>
+    parse<number | undefined>(
+      name,
+      undefined,
+      'a date or a time in UTC such as 2030-01-31 or 2030-01-31T12:00:00Z, or seconds since the epoch',
+      parseMoment,
+    );
+
   const metricsToken = (name: string): string | undefined =>
     parse<string | undefined>(
       name,
@@ -754,13 +841,28 @@ function createReader(env: Env) {
 
   return {
     ...{ faults, fault, text, parse, integer, oneOf, flag, list, alias, lifetime, limit, url, origins },
-    ...{ count, waits, countries, webhook, webhookSecret, usable, metricsToken, dataKeys },
+    ...{ count, waits, countries, webhook, webhookSecret, usable, moment, metricsToken, dataKeys },
   };
 }
 
 function parseInteger(raw: string, min: number, max: number): number | undefined {
   const value = Number(raw);
   return /^\d+$/.test(raw) && value >= min && value <= max ? value : undefined;
+}
+
+/** RFC 3339, or its date; without an offset it is UTC, wherever this machine stands. */
+const MOMENT = /^\d{4}-\d\d-\d\d(?<time>[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(?<offset>Z|[+-]\d\d:\d\d)?)?$/;
+
+/** Fewer seconds since the epoch were meant as something else, such as a year. */
+const MIN_MOMENT = 1_000_000_000;
+
+function parseMoment(raw: string): number | undefined {
+  const seconds = parseInteger(raw, MIN_MOMENT, 8.64e12);
+  if (seconds !== undefined) return seconds;
+  const { time, offset } = MOMENT.exec(raw)?.groups ?? {};
+  if (!MOMENT.test(raw)) return undefined;
+  const ms = Date.parse(time && !offset ? `${raw}Z` : raw);
+  return Number.isNaN(ms) ? undefined : Math.floor(ms / 1000);
 }
 
 const parseUrl = (raw: string): URL | undefined => (URL.canParse(raw) ? new URL(raw) : undefined);

@@ -1,15 +1,32 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import awsLambdaFastify, { type LambdaResponse } from '@fastify/aws-lambda';
-import type { APIGatewayProxyEvent, APIGatewayProxyEventV2, Context } from 'aws-lambda';
+import awsLambdaFastify, { type LambdaResponse, type PromiseHandler } from '@fastify/aws-lambda';
 import { buildApp } from './app.js';
 import { clean as cleanOnce } from './commands/clean.js';
-import { loadConfig } from './config.js';
+import { loadConfigOnLambda } from './config.js';
+import { fetchParameters } from './lambda/parameters.js';
 
-/** Of a REST API (payload 1.0), or of an HTTP API and a function URL (2.0). */
-type HttpEvent = APIGatewayProxyEvent | APIGatewayProxyEventV2;
+/** Of an HTTP API or a function URL (payload format 2.0): what is read here. */
+interface HttpApiEvent {
+  version: '2.0';
+  rawPath: string;
+  rawQueryString: string;
+  queryStringParameters?: Record<string, string>;
+  requestContext?: { http?: { sourceIp?: string } };
+}
+
+/** Of a REST API (1.0). */
+interface RestApiEvent {
+  version?: '1.0';
+  requestContext?: { identity?: { sourceIp?: string } };
+}
+
+type HttpEvent = HttpApiEvent | RestApiEvent;
+type Context = Parameters<PromiseHandler>[1];
 
 // Once per instance. Redis is being connected meanwhile, SQL with the first statement.
-const app = await buildApp(loadConfig());
+const config = await loadConfigOnLambda(fetchParameters);
+const app = await buildApp(config);
+for (const warning of config.warnings) app.log.warn(warning);
 // Not decorated: a client could once forge the decorator's event (GHSA-m93c-jj3f-68ph), and nobody here needs it.
 const answer = awsLambdaFastify<HttpEvent>(app, { decorateRequest: false });
 await app.ready();
@@ -56,15 +73,14 @@ const storeEvents = (): Promise<void> => app.events.flush().catch(() => undefine
  * caller can; an event without it would count as this machine's own.
  */
 function readRequest(event: HttpEvent): HttpEvent {
-  if (!('version' in event) || event.version !== '2.0') {
-    requireCaller((event as APIGatewayProxyEvent).requestContext?.identity?.sourceIp);
+  if (event.version !== '2.0') {
+    requireCaller(event.requestContext?.identity?.sourceIp);
     return event;
   }
-  const { rawPath, rawQueryString, requestContext } = event as APIGatewayProxyEventV2;
-  requireCaller(requestContext?.http?.sourceIp);
+  requireCaller(event.requestContext?.http?.sourceIp);
   // As it was sent: in `queryStringParameters` one value with a comma and two values are the same.
-  const { queryStringParameters: _, ...rest } = event as APIGatewayProxyEventV2;
-  return { ...rest, rawPath: rawQueryString ? `${rawPath}?${rawQueryString}` : rawPath };
+  const { queryStringParameters: _, rawPath, ...rest } = event;
+  return { ...rest, rawPath: rest.rawQueryString ? `${rawPath}?${rest.rawQueryString}` : rawPath };
 }
 
 function requireCaller(sourceIp: unknown): void {

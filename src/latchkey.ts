@@ -11,6 +11,7 @@ import cors from '../plugins/cors.js';
 import credentials from '../plugins/credentials.js';
 import database from '../plugins/database.js';
 import deviceCookie from '../plugins/device-cookie.js';
+import drfTokens from '../plugins/drf-tokens.js';
 import email from '../plugins/email.js';
 import errors from '../plugins/errors.js';
 import eventReports from '../plugins/event-reports.js';
@@ -111,7 +112,12 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     redisPrefix: config.redisPrefix,
     mayFreeze,
   });
-  await app.register(jwt, { key: token.signingKey, algorithm: token.algorithm, keySet: token.keySet });
+  await app.register(jwt, {
+    key: token.signingKey,
+    algorithm: token.algorithm,
+    keySet: token.keySet,
+    legacyKey: config.legacyTokens?.key,
+  });
   await app.register(sessions, {
     rules: {
       issuer: token.issuer,
@@ -127,10 +133,12 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
       userLimit: limits.user,
     },
     customClaims,
+    legacyTokens: config.legacyTokens,
+    drfTokens: config.drfTokens,
     now,
     mode,
   });
-  await app.register(blacklist, { leeway: token.leeway });
+  await app.register(blacklist);
   await app.register(cookieJar, { publicUrl });
   await app.register(deviceCookie);
   await app.register(email, {
@@ -165,6 +173,7 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   await app.register(cleaning, { eventRetentionDays: config.eventRetentionDays });
   await app.register(rateLimit, { anon: limits.anon, now });
   await app.register(authenticate);
+  await app.register(drfTokens, { isOn: config.drfTokens, userLimit: limits.user });
   await app.register(authorize);
   if (guest) await app.register(library);
   await app.register(refreshCookie, { publicUrl, corsOrigins });
@@ -237,8 +246,12 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   );
 
   if (config.compat.routes) {
-    const { rotation } = config.compat;
-    await app.register(oldSystems, { defaultLocale: config.defaultLocale, rotation, spelling: routes });
+    await app.register(oldSystems, {
+      defaultLocale: config.defaultLocale,
+      rotation: config.compat.rotation,
+      ownsPaths: guest === undefined,
+      spelling: routes,
+    });
     await app.register(scripts);
     await app.register(routes(scriptRoutes), { names: ['jwt-client.js', 'jwt-auth.js'] });
   }

@@ -38,6 +38,13 @@ export interface LatchkeySettings {
   jwtLeeway?: number;
   /** What the claim `user_id` holds. */
   jwtUserId?: 'id' | 'legacy_id';
+  /** Takes tokens that SimpleJWT signed by this: a secret, or a public key in PEM. */
+  legacyJwtKey?: string;
+  legacyJwtAlgorithm?: Algorithm;
+  /** A date or a time in UTC, or seconds since the epoch. */
+  legacyJwtUntil?: string | number;
+  /** `Authorization: Token <key>` on the compatibility routes. */
+  drfTokens?: boolean;
   accessTokenLifetimeMinutes?: number;
   refreshTokenLifetimeDays?: number;
   sessionMaxLifetimeDays?: number;
@@ -152,6 +159,10 @@ const VARIABLES: Record<keyof LatchkeySettings, string> = {
   jwtAudience: 'JWT_AUDIENCE',
   jwtLeeway: 'JWT_LEEWAY',
   jwtUserId: 'JWT_USER_ID',
+  legacyJwtKey: 'LEGACY_JWT_KEY',
+  legacyJwtAlgorithm: 'LEGACY_JWT_ALGORITHM',
+  legacyJwtUntil: 'LEGACY_JWT_UNTIL',
+  drfTokens: 'DRF_TOKENS',
   accessTokenLifetimeMinutes: 'ACCESS_TOKEN_LIFETIME_MINUTES',
   refreshTokenLifetimeDays: 'REFRESH_TOKEN_LIFETIME_DAYS',
   sessionMaxLifetimeDays: 'SESSION_MAX_LIFETIME_DAYS',

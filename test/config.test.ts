@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
@@ -5,8 +6,13 @@ import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { ConfigError, loadConfig } from '../src/config.js';
 import { type LatchkeyOptions, readOptions } from '../src/options.js';
+import { OLD_KEY } from './support/simplejwt.js';
 
 const KEY = 'vQ3x8LmN0pRs7TuW2yZa5BcD9eFg4HiJ';
+const PUBLIC_PEM = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({
+  type: 'spki',
+  format: 'pem',
+}) as string;
 const DATABASE = 'postgres://latchkey@127.0.0.1/latchkey';
 const REDIS = 'redis://127.0.0.1:6379';
 const SERVERS = { DATABASE_URL: DATABASE, REDIS_URL: REDIS, JWT_SIGNING_KEY: KEY };
@@ -104,6 +110,8 @@ t.test('defaults are those of the contract', async (t) => {
     eventRetentionDays: 365,
     dataKeys: [],
     alertWebhook: undefined,
+    legacyTokens: undefined,
+    drfTokens: false,
     warnings: [],
   });
   t.equal(
@@ -200,6 +208,28 @@ t.test('each setting is read', async (t) => {
     [{ USER_TYPES: ' buyer , seller' }, { userTypes: ['buyer', 'seller'] }],
     [{ PASSWORD_BLOCKLIST: 'off' }, { passwordBlocklist: false }],
     [{ METRICS_TOKEN: 'zq9/'.repeat(4) }, { metricsToken: 'zq9/'.repeat(4) }],
+    [{ DRF_TOKENS: 'on' }, { drfTokens: true }],
+    ...['2030-01-31', '2030-01-31T00:00', '2030-01-31T01:30:00+01:30', '1896048000'].map(
+      (moment): [Env, object] => [
+        { LEGACY_JWT_KEY: OLD_KEY, LEGACY_JWT_ALGORITHM: 'HS512', LEGACY_JWT_UNTIL: moment },
+        {
+          legacyTokens: { key: { algorithm: 'HS512', public: OLD_KEY }, until: 1_896_048_000 },
+          warnings: [],
+        },
+      ],
+    ),
+    [
+      { LEGACY_JWT_KEY: PUBLIC_PEM, LEGACY_JWT_ALGORITHM: 'ES256', LEGACY_JWT_UNTIL: '1000000000' },
+      { legacyTokens: { key: { algorithm: 'ES256', public: PUBLIC_PEM }, until: 1_000_000_000 } },
+    ],
+    [
+      { LEGACY_JWT_KEY: OLD_KEY },
+      { legacyTokens: { until: undefined }, warnings: [/^LEGACY_JWT_UNTIL is not set/] },
+    ],
+    [
+      { LEGACY_JWT_KEY: OLD_KEY.slice(20), LEGACY_JWT_UNTIL: '2030-01-31' },
+      { warnings: [/^LEGACY_JWT_KEY is shorter than 32 bytes/] },
+    ],
   ];
   for (const [env, expected] of table) t.match(load(env), expected, JSON.stringify(env));
   t.equal(load({ LATCHKEY_DATA_DIR: 'some/where' }).dataDir, join(process.cwd(), 'some/where'));
@@ -566,6 +596,15 @@ t.test('what cannot be used is refused by name, and its value is not repeated', 
     [{ METRICS_TOKEN: 'zq9zq9zq9zq9zq9' }, 'METRICS_TOKEN'],
     [{ METRICS_TOKEN: 'zq9 '.repeat(8) }, 'METRICS_TOKEN'],
     [{ METRICS_TOKEN: 'zq9é'.repeat(8) }, 'METRICS_TOKEN'],
+    [{ DRF_TOKENS: 'zq9' }, 'DRF_TOKENS'],
+    [{ LEGACY_JWT_UNTIL: '2030-01-31' }, 'LEGACY_JWT_UNTIL', 'LEGACY_JWT_KEY'],
+    ...['zq9', '2030-13-45', '1999', '2030-1-31', '31.01.2030', '-1', '2030-01-31T99:00Z'].map(
+      (moment): [Env, string] => [{ LEGACY_JWT_KEY: OLD_KEY, LEGACY_JWT_UNTIL: moment }, 'LEGACY_JWT_UNTIL'],
+    ),
+    [{ LEGACY_JWT_KEY: OLD_KEY, LEGACY_JWT_ALGORITHM: 'none' }, 'LEGACY_JWT_ALGORITHM'],
+    [{ LEGACY_JWT_KEY: PUBLIC_PEM }, 'LEGACY_JWT_KEY'],
+    [{ LEGACY_JWT_KEY: OLD_KEY, LEGACY_JWT_ALGORITHM: 'RS256' }, 'LEGACY_JWT_KEY'],
+    [{ LEGACY_JWT_KEY: PUBLIC_PEM, LEGACY_JWT_ALGORITHM: 'RS256' }, 'LEGACY_JWT_KEY'],
   ];
   for (const [env, ...named] of table) {
     const label = JSON.stringify(env);
@@ -578,7 +617,7 @@ t.test('what cannot be used is refused by name, and its value is not repeated', 
 });
 
 /** They stand in messages as words, not as somebody's value. */
-const NAMED_ANYWAY = new Set(['null', 'off', '001', 'alb', 'redis://h']);
+const NAMED_ANYWAY = new Set(['RS256', 'null', 'off', '001', 'alb', 'redis://h']);
 
 t.test('all that is wrong is told at once', async (t) => {
   const faults = faultsOf(t, {
@@ -602,6 +641,45 @@ t.test('all that is wrong is told at once', async (t) => {
   t.notMatch(message, /zq\d/);
 });
 
+t.test(
+  'Lambda takes none either, whatever is set, and nothing that a frozen process cannot do',
+  async (t) => {
+    const LAMBDA = { ...PRODUCTION, NODE_ENV: '', AWS_LAMBDA_FUNCTION_NAME: 'latchkey-prod-api' };
+    t.match(loadConfig(LAMBDA), {
+      lambda: true,
+      production: false,
+      migrate: false,
+      trustProxy: { mode: 'none' },
+    });
+    t.equal(loadConfig({ ...LAMBDA, MIGRATE: 'on' }).migrate, true);
+    // The event says who is asking, and no header does.
+    t.strictSame(loadConfig({ ...LAMBDA, TRUST_PROXY: 'apigateway' }).trustProxy, { mode: 'none' });
+    const unset = { ...LAMBDA, SMS_PROVIDER: '', EMAIL_PROVIDER: '' };
+    t.match(loadConfig(unset), { sms: undefined, email: undefined }, 'nothing is shown where nobody looks');
+    const refused: [env: Env, fault: RegExp][] = [
+      [
+        { ...LAMBDA, DATABASE_URL: '', REDIS_URL: '', LATCHKEY_ALLOW_EMBEDDED: '1' },
+        /^DATABASE_URL and REDIS_URL are required on Lambda/,
+      ],
+      [{ ...LAMBDA, DATABASE_URL: '' }, /^DATABASE_URL and REDIS_URL are required on Lambda/],
+      [{ ...LAMBDA, JWT_SIGNING_KEY: '' }, /^JWT_SIGNING_KEY is required in production and on Lambda/],
+      [{ ...LAMBDA, JWT_SIGNING_KEY: KEY.slice(1) }, /^JWT_SIGNING_KEY .*shorter than 32 bytes/],
+      [
+        { ...LAMBDA, JWT_SIGNING_KEY: 'your-secret-key-at-least-32-characters' },
+        /^JWT_SIGNING_KEY .*example/,
+      ],
+      [{ ...LAMBDA, TRUST_PROXY: 'alb' }, /^TRUST_PROXY=alb is refused on Lambda/],
+      [
+        { ...PRODUCTION, JWT_SIGNING_KEY: 'ssm:/latchkey/prod/jwt-signing-key' },
+        /^JWT_SIGNING_KEY names a parameter/,
+      ],
+    ];
+    for (const [env, fault] of refused) t.match(faultsOf(t, env), [fault], fault.source);
+    const keySet = faultsOf(t, { ...LAMBDA, JWT_KEYSET: './keys.json' });
+    t.match(keySet[0], /^JWT_KEYSET must be the set itself on Lambda/);
+  },
+);
+
 t.test('production takes no default that is only for trying things out', async (t) => {
   t.match(loadConfig(PRODUCTION), { production: true, embedded: false, warnings: [] });
   const refused: [env: Env, fault: RegExp][] = [
@@ -613,6 +691,11 @@ t.test('production takes no default that is only for trying things out', async (
     ],
     [{ NODE_ENV: 'production', LATCHKEY_ALLOW_EMBEDDED: '1' }, /^JWT_SIGNING_KEY is required in production/],
     [{ ...PRODUCTION, JWT_SIGNING_KEY: '' }, /^JWT_SIGNING_KEY is required in production/],
+    [{ ...PRODUCTION, LEGACY_JWT_KEY: OLD_KEY.slice(20) }, /^LEGACY_JWT_KEY is shorter than 32 bytes/],
+    [
+      { ...PRODUCTION, LEGACY_JWT_KEY: `django-insecure-${OLD_KEY}` },
+      /^LEGACY_JWT_KEY looks like an example/,
+    ],
     [{ ...PRODUCTION, JWT_SIGNING_KEY: KEY.slice(1) }, /^JWT_SIGNING_KEY .*shorter than 32 bytes/],
     [
       { ...PRODUCTION, JWT_SIGNING_KEY: 'your-secret-key-at-least-32-characters' },

@@ -226,8 +226,19 @@ t.test('both spellings of each path, under a prefix', async (t) => {
     expectProblem(t, await app.inject({ url: '/id/api/auth/sessions/' }), 401, 'token_missing');
     t.equal((await app.inject({ method, url: '/api/auth/me' })).statusCode, 404, 'only there');
   }
+  for (const url of ['/id/api/user', '/id/api/user/', '/id/core/api/dashboard/']) {
+    t.equal((await app.inject({ url, headers: bearer(access) })).statusCode, 200, url);
+  }
+  const refused = { username: ['This field is required.'], password: ['This field is required.'] };
+  for (const url of ['/id/api/token', '/id/api/token/']) {
+    t.strictSame((await app.inject({ method: 'POST', url, payload: {} })).json(), refused, url);
+    t.equal((await app.inject({ url })).statusCode, 404, 'a path may have other methods of the application');
+  }
   t.equal((await app.inject({ url: '/id/healthz' })).statusCode, 404);
   t.equal((await app.inject({ url: '/id/docs' })).statusCode, 404);
+
+  const without = await hostApp(t, { compatRoutes: false });
+  t.equal((await without.inject({ method: 'POST', url: '/api/token/', payload: {} })).statusCode, 404);
 });
 
 t.test('pages may call as the settings say', async (t) => {

@@ -5,8 +5,9 @@ import type { StoredEvent } from '../../src/audit/events.js';
 import { DeleteAccountBody, Export, ProfileBody } from '../../src/contract/accounts.js';
 import { ref } from '../../src/contract/ref.js';
 import { User } from '../../src/contract/user.js';
+import { toIso } from '../../src/lib/clock.js';
 import { requireForm } from '../body-forms.js';
-import { describeEvent, describeSession, describeUser } from '../present.js';
+import { describeEvent, describeRevokedToken, describeSession, describeUser } from '../present.js';
 import { failures, HAS_BODY, NEEDS_TOKEN, NoContent, PROVES_PHONE } from '../responses.js';
 
 export const me: FastifyPluginAsyncTypebox = async (app) => {
@@ -83,10 +84,15 @@ export const me: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: Export, ...failures(...NEEDS_TOKEN) },
     },
     handler: async ({ auth }, reply) => {
-      const { sessions, eventPages } = await app.accounts.exportAll(auth.user, auth.claims.sessionId);
+      const { sessions, revokedTokens, keys, eventPages } = await app.accounts.exportAll(
+        auth.user,
+        auth.claims.sessionId,
+      );
       const head = {
         user: describeUser(auth.user, auth.permissions),
         sessions: sessions.map(describeSession),
+        ...(revokedTokens.length > 0 && { revoked_tokens: revokedTokens.map(describeRevokedToken) }),
+        ...(keys.length > 0 && { keys: keys.map(({ createdAt }) => ({ created_at: toIso(createdAt) })) }),
       };
       return reply
         .type('application/json; charset=utf-8')

@@ -25,7 +25,7 @@ export const verify: FastifyPluginAsyncTypebox = async (app) => {
         valid: true as const,
         token_type: claims.tokenType,
         user_id: claims.payload.user_id as string | number,
-        session_id: claims.sessionId,
+        session_id: claims.legacyId === undefined ? claims.sessionId : null,
         expires_at: toIso(claims.expiresAt * 1000),
       };
     },

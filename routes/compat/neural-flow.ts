@@ -7,6 +7,7 @@ import {
   Dashboard,
   describePerson,
   describeSignedIn,
+  LinkSent,
   LoginBody,
   Pair,
   RegisterBody,
@@ -15,7 +16,6 @@ import {
 import { readProfile } from '../../src/compat/profile.js';
 import { chooseObtainForm, namesOf, ObtainBody, RefreshBody } from '../../src/compat/simple-jwt.js';
 import { type Locale, pickLocale } from '../../src/contract/messages.js';
-import { Message } from '../../src/contract/tokens.js';
 import { describeEvent, describeSession, markSignedIn } from '../present.js';
 import { CONSUMES, neuralFlowFailures } from './responses.js';
 
@@ -39,7 +39,7 @@ export const neuralFlow: FastifyPluginAsyncTypebox<NeuralFlowOptions> = async (a
       body: RegisterBody,
       response: {
         201: SignedInBody,
-        ...(isConfirmedFirst ? { 202: Message } : undefined),
+        ...(isConfirmedFirst ? { 202: LinkSent } : undefined),
         ...neuralFlowFailures(403),
       },
     },

@@ -11,6 +11,7 @@ import { describeBearerInEnvelope, describeInEnvelope } from '../../src/compat/p
 import { describeBearer, describeInSimpleJwt, describeRevocation } from '../../src/compat/simple-jwt.js';
 import type { Wording } from '../../src/compat/wording.js';
 import type { Locale } from '../../src/contract/messages.js';
+import { drfToken } from './drf-token.js';
 import { neuralFlow, neuralFlowDashboard, neuralFlowTokens } from './neural-flow.js';
 import { phoneOrPassword } from './phone-or-password.js';
 import { phoneOtp, phoneOtpLogoutAll, phoneOtpProfile } from './phone-otp.js';
@@ -22,6 +23,8 @@ export interface OldSystemsOptions {
   defaultLocale: Locale;
   /** Whether `/api/token/refresh/` gives a new refresh token. */
   rotation: boolean;
+  /** Whether no other application has routes beside them. */
+  ownsPaths: boolean;
   /** Gives routes their second spelling where the router does not. */
   spelling(routes: FastifyPluginAsync<OldSystemsOptions>): FastifyPluginAsync<OldSystemsOptions>;
 }
@@ -36,12 +39,13 @@ export const oldSystems: FastifyPluginAsync<OldSystemsOptions> = async (app, opt
     { guarded = false } = {},
   ) =>
     app.register(async (scope) => {
-      await scope.register(compatDialect, { wording });
-      if (guarded) scope.addHook('onRequest', scope.authenticate);
+      await scope.register(compatDialect, { wording, ownsPaths: options.ownsPaths });
+      if (guarded) scope.addHook('onRequest', scope.authenticateOld);
       await scope.register(options.spelling(routes), options);
     });
 
   await inWordsOf(describeInSimpleJwt, simpleJwt);
+  await inWordsOf(describeInSimpleJwt, drfToken);
   await inWordsOf(describeRevocation, tokenRevocation);
   await inWordsOf(describeInNeuralFlow, neuralFlow);
   await inWordsOf(describeNeuralFlowTokens, neuralFlowTokens);

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { readingAs } from '../../plugins/compat-dialect.js';
 import type { SignedIn } from '../../src/accounts/account-service.js';
 import {
@@ -13,7 +13,7 @@ import {
 } from '../../src/compat/phone-or-password.js';
 import { describeSignedIn as describeInEnvelope, LOCALE, succeed } from '../../src/compat/phone-otp.js';
 import { readProfile } from '../../src/compat/profile.js';
-import { describeSignedIn } from '../../src/compat/pycoder.js';
+import { describeSignedIn, LinkSent } from '../../src/compat/pycoder.js';
 import { type Locale, pickLocale } from '../../src/contract/messages.js';
 import { requireForm } from '../body-forms.js';
 import { markSignedIn } from '../present.js';
@@ -107,8 +107,6 @@ export const phoneOrPassword: FastifyPluginAsyncTypebox<PhoneOrPasswordOptions> 
 };
 
 const NAMES = ['first_name', 'last_name'] as const;
-
-const LinkSent = Type.Object({ detail: Type.String() }, { additionalProperties: false });
 
 /** What is done next is told in the e-mail, whether or not the address has an account. */
 const LINK_SENT = { detail: 'A message with the next step is on its way to this address.' };

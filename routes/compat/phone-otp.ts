@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
-import { requireBearer } from '../../plugins/authenticate.js';
 import { clientOf } from '../../plugins/request-context.js';
 import {
   describePerson,
@@ -73,9 +72,7 @@ export const phoneOtpLogoutAll: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: EmptyEnvelope, ...envelopeFailures(401, 403) },
     },
     handler: async (request, reply) => {
-      await app.countRefused(request, reply, () =>
-        app.sessions.logoutAll(requireBearer(request), clientOf(request)),
-      );
+      await app.logoutAllOld(request, reply);
       return succeed('loggedOutEverywhere', localeOf(request), {});
     },
   });

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { announceToken, requireBearer } from '../../plugins/authenticate.js';
+import { announceToken } from '../../plugins/authenticate.js';
 import { readingAs } from '../../plugins/compat-dialect.js';
 import { setLimitHeaders } from '../../plugins/limit-headers.js';
 import { clientOf } from '../../plugins/request-context.js';
@@ -98,7 +98,7 @@ function sayNothingOfTheToken(error: unknown): never {
 /** What Cosmo put beside them: ending a session, or all of them. */
 export const tokenRevocation: FastifyPluginAsyncTypebox = async (app) => {
   app.post('/api/token/revoke/', {
-    onRequest: app.authenticate,
+    onRequest: app.authenticateOld,
     schema: {
       tags: ['simplejwt'],
       operationId: 'revokeToken',
@@ -123,9 +123,7 @@ export const tokenRevocation: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: Revoked, ...revocationFailures(401) },
     },
     handler: async (request, reply) => {
-      await app.countRefused(request, reply, () =>
-        app.sessions.logoutAll(requireBearer(request), clientOf(request)),
-      );
+      await app.logoutAllOld(request, reply);
       return { message: 'All tokens revoked successfully' };
     },
   });

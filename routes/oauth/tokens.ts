@@ -82,6 +82,9 @@ function describeToken({ claims, user }: { claims: TokenClaims; user: User }) {
   const username = user.username ?? user.email ?? user.phone;
   return {
     ...payload,
+    // An old system's token names its user in its own way, and may be taken for less time than it says.
+    sub: claims.userId,
+    exp: claims.expiresAt,
     active: true,
     ...(claims.tokenType === 'access' && { token_type: 'Bearer' as const }),
     token_use: claims.tokenType,

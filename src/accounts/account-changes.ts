@@ -84,6 +84,18 @@ export function createAccountChanges({ accounts, events, state, now, onTrouble }
     await forgetSessions(userId);
   }
 
+  /** Ends every session of a user, and every token that has none. */
+  async function endSessions(userId: string, reason: EndReason): Promise<void> {
+    await changeUser(
+      userId,
+      async () => {
+        const user = await accounts.endSessions(userId, reason);
+        return user && { user };
+      },
+      reason,
+    );
+  }
+
   /** The epoch has ended them; this removes the addresses and devices they were opened from. */
   async function forgetSessions(userId: string): Promise<void> {
     try {
@@ -93,5 +105,5 @@ export function createAccountChanges({ accounts, events, state, now, onTrouble }
     }
   }
 
-  return { changeUser, erase };
+  return { changeUser, erase, endSessions };
 }

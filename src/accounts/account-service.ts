@@ -5,10 +5,12 @@ import type { Clock } from '../lib/clock.js';
 import { newAccountId, newDeviceId } from '../lib/ids.js';
 import type { DeviceCookies } from '../security/device-cookies.js';
 import type { LoginLimits, PasswordTry } from '../security/login-limits.js';
+import type { LegacyTokenStore, RevokedToken } from '../tokens/legacy-store.js';
 import type { Client, Session, SessionService, TokenPair } from '../tokens/session-service.js';
 import type { LimitState, StateStore } from '../tokens/state-store.js';
 import { createAccountChanges } from './account-changes.js';
 import type { AccountStore, LoginIdentifier, NewAccount } from './account-store.js';
+import type { DrfTokenStore, StoredDrfToken } from './drf-tokens.js';
 import type { EmailVerification } from './email-verification.js';
 import { openFirstSession, takenError } from './first-session.js';
 import { normalizeEmail, normalizeUsername } from './identifiers.js';
@@ -45,6 +47,8 @@ export interface AccountPolicy {
 export interface AccountServiceNeeds {
   accounts: AccountStore;
   eventStore: EventStore;
+  legacyTokens: Pick<LegacyTokenStore, 'listRevoked'>;
+  drfTokens: Pick<DrfTokenStore, 'list'>;
   events: EventRecorder;
   state: StateStore;
   sessions: SessionService;
@@ -68,6 +72,13 @@ export interface SignedIn {
   /** For the browser to be known by at the next login. */
   deviceCookie: string;
   limit: LimitState | undefined;
+}
+
+export interface AccountExport {
+  sessions: Session[];
+  revokedTokens: RevokedToken[];
+  keys: StoredDrfToken[];
+  eventPages: AsyncIterable<StoredEvent[]>;
 }
 
 export type AccountService = ReturnType<typeof createAccountService>;
@@ -207,7 +218,7 @@ export function createAccountService(needs: AccountServiceNeeds) {
     const account = await accounts.findByIdentifier(tried);
     const attempt = await limits.countTry(tried, account?.user.id, client);
     const signedIn = await attempt.run(async () => {
-      const matches = await hasher.verify(account?.passwordHash, normalizePassword(password));
+      const matches = await hasher.verify(account?.passwordHash, password);
       if (account && matches) return signIn(account, password, client, attempt, locale);
       await attempt.settle();
       return undefined;
@@ -248,7 +259,13 @@ export function createAccountService(needs: AccountServiceNeeds) {
     password: string,
   ): Promise<{ from: string; to: string } | undefined> {
     if (!stored || !hasher.isOutdated(stored)) return undefined;
-    return { from: stored, to: await hasher.hash(normalizePassword(password)) };
+    try {
+      return { from: stored, to: await hasher.hash(password) };
+    } catch (error) {
+      // The next login will do: nobody with the right password is refused because others wait for their hashes.
+      if (error instanceof AuthError && error.code === 'overloaded') return undefined;
+      throw error;
+    }
   }
 
   /** @throws invalid_request, username_taken, store_unavailable */
@@ -291,16 +308,15 @@ export function createAccountService(needs: AccountServiceNeeds) {
   }
 
   /** Everything that is stored about the user; of the events, years of them, a page at a time. */
-  async function exportAll(
-    user: User,
-    currentSessionId: string,
-  ): Promise<{ sessions: Session[]; eventPages: AsyncIterable<StoredEvent[]> }> {
+  async function exportAll(user: User, currentSessionId: string): Promise<AccountExport> {
     await events.flush();
-    const [open, first] = await Promise.all([
+    const [open, revokedTokens, keys, first] = await Promise.all([
       sessions.list(user.id, currentSessionId),
+      needs.legacyTokens.listRevoked(user.legacyId),
+      needs.drfTokens.list(user.legacyId),
       pageOfEvents(user.id, undefined),
     ]);
-    return { sessions: open, eventPages: pagesFrom(user.id, first) };
+    return { sessions: open, revokedTokens, keys, eventPages: pagesFrom(user.id, first) };
   }
 
   const pageOfEvents = (userId: string, before: number | undefined): Promise<StoredEvent[]> =>

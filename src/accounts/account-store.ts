@@ -75,6 +75,8 @@ export interface AccountStore {
    * @throws forbidden when no active superuser would be left
    */
   setActive(id: string, active: boolean, reason: EndReason): Promise<User | undefined>;
+  /** Ends every older session, and every token that has none, by the rise of `authVersion`. */
+  endSessions(id: string, reason: EndReason): Promise<User | undefined>;
   /**
    * Deletes the account and the personal fields of its events; an anonymous trace stays.
    * @throws forbidden when no active superuser would be left

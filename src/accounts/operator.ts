@@ -5,7 +5,7 @@ import type { Standing } from './authority.js';
 import { takenError } from './first-session.js';
 import { normalizeEmail, normalizeUsername } from './identifiers.js';
 import type { PasswordHasher } from './password-hasher.js';
-import { checkPassword, normalizePassword } from './password-policy.js';
+import { checkPassword } from './password-policy.js';
 import { createUserChanges, type UserChangesNeeds, type UserEdit } from './user-changes.js';
 import { type ReadPhone, readSearch, type UserSearch } from './user-search.js';
 
@@ -52,7 +52,7 @@ export function createOperator(needs: OperatorNeeds) {
       email,
       username: username ?? null,
       phone: null,
-      passwordHash: await hasher.hash(normalizePassword(password)),
+      passwordHash: await hasher.hash(password),
       firstName: '',
       lastName: '',
       userType: null,

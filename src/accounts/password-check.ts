@@ -5,7 +5,7 @@ import type { Client } from '../tokens/session-service.js';
 import type { LimitState } from '../tokens/state-store.js';
 import type { AccountStore } from './account-store.js';
 import type { PasswordHasher } from './password-hasher.js';
-import { checkPassword, normalizePassword, type OwnData } from './password-policy.js';
+import { checkPassword, type OwnData } from './password-policy.js';
 
 export interface PasswordCheckNeeds {
   accounts: Pick<AccountStore, 'findPasswordHash'>;
@@ -26,7 +26,7 @@ export function createPasswordCheck({ accounts, events, hasher, limits, blocklis
   }
 
   /** @throws overloaded */
-  const hash = (password: string): Promise<string> => hasher.hash(normalizePassword(password));
+  const hash = (password: string): Promise<string> => hasher.hash(password);
 
   /**
    * Proves again, by password, that the bearer of a token is the owner of the account; it counts as a login. Gives what
@@ -41,7 +41,7 @@ export function createPasswordCheck({ accounts, events, hasher, limits, blocklis
     const attempt = await limits.countTry({ kind: 'id', key: userId }, userId, client);
     const matches = await attempt.run(async () => {
       const stored = await accounts.findPasswordHash(userId);
-      const matches = await hasher.verify(stored, normalizePassword(password));
+      const matches = await hasher.verify(stored, password);
       await (matches ? attempt.endRow() : attempt.settle());
       return matches;
     });

@@ -1,26 +1,18 @@
-import { randomBytes } from 'node:crypto';
-import argon2 from 'argon2';
 import { AuthError } from '../errors.js';
-
-/** OWASP's second choice for argon2id: 19 MiB, two passes, one lane (memory in KiB). */
-const ARGON2 = {
-  type: argon2.argon2id,
-  memoryCost: 19_456,
-  timeCost: 2,
-  parallelism: 1,
-  hashLength: 32,
-} as const;
+import type { Clock } from '../lib/clock.js';
+import { COST_OF_TODAY, createArgon2Scheme } from './argon2-scheme.js';
+import type { HashCost, PasswordScheme, ReadHash } from './password-scheme.js';
 
 export interface PasswordHasher {
   /** @throws overloaded when the queue is full. */
   hash(password: string): Promise<string>;
   /**
-   * Compares, at the same cost whatever is stored: an account that does not exist, or has no password, is
-   * compared with a hash that nothing matches.
-   * @throws overloaded when the queue is full.
+   * Compares with the password as it was typed. A refusal costs the same whatever is stored: an account that does not
+   * exist, has no password, has a hash of today or has one from an older system.
+   * @throws overloaded when the queue is full; store_unavailable when the costs could not be read.
    */
   verify(stored: string | null | undefined, password: string): Promise<boolean>;
-  /** Was it hashed with other parameters than today's? */
+  /** Was it hashed in another way than today's? */
   isOutdated(stored: string): boolean;
   /** Hashes that wait for their turn. */
   waiting(): number;
@@ -29,50 +21,105 @@ export interface PasswordHasher {
 export interface PasswordHasherOptions {
   /** Hashes at once: one for each core that requests can spare, or hashing starves everything else. */
   concurrency: number;
-  /** How many more may wait; beyond that callers are told to come back. */
+  /** How many more may wait, while what they wait for takes at most `MAX_WAIT_MS`; others are told to come back. */
   maxWaiting: number;
+  now?: Clock;
+  /** How older systems hashed, besides argon2. */
+  schemes?: readonly PasswordScheme[];
+  /** What the dearest hash of each family costs that came from an older system and is still stored. */
+  foreignCosts?: () => Promise<readonly HashCost[]>;
 }
 
-export function createPasswordHasher({ concurrency, maxWaiting }: PasswordHasherOptions): PasswordHasher {
-  const inTurn = createBoundedQueue(concurrency, maxWaiting);
-  const nobody = unmatchableHash();
+/**
+ * How a refusal comes to cost the same for every account: each one pays one bill, which names every family of hashes
+ * that accounts have, and the dearest of each. A comparison with a stored hash pays its part of it, and what is left is
+ * worked off against nothing. A floor of time instead would show the difference again as soon as hashes wait for each
+ * other, and in what else this machine does meanwhile.
+ *
+ * Only refusals pay: whoever has the right password learns nothing from being let in sooner.
+ */
+export function createPasswordHasher(options: PasswordHasherOptions): PasswordHasher {
+  const { foreignCosts = async () => [] } = options;
+  const inTurn = createBoundedQueue(options);
+  const argon2 = createArgon2Scheme();
+  const schemes: readonly PasswordScheme[] = [argon2, ...(options.schemes ?? [])];
+  /** Of hashes that nobody announced: the next refusal costs as much as theirs. */
+  const met = createBill([COST_OF_TODAY]);
+
+  function read(stored: string): ReadHash | undefined {
+    for (const scheme of schemes) {
+      const hash = scheme.read(stored);
+      if (hash) return hash;
+    }
+    return undefined;
+  }
+
+  async function refuse(hash: ReadHash | undefined, password: string): Promise<void> {
+    if (hash) met.add(hash);
+    const bill = createBill([...met.costs(), ...(await foreignCosts())]);
+    for (const { family, units } of bill.costs()) {
+      const rest = units - (hash?.family === family ? hash.units : 0);
+      if (rest > 0) await spend({ family, units: rest }, password);
+    }
+  }
+
+  async function spend(cost: HashCost, password: string): Promise<void> {
+    for (const scheme of schemes) {
+      const work = scheme.spend(cost, password);
+      if (work) return work;
+    }
+  }
+
   return {
-    hash: (password) => inTurn(() => argon2.hash(password, ARGON2)),
-    verify: async (stored, password) => {
-      if (!stored?.startsWith('$argon2')) {
-        await inTurn(() => argon2.verify(nobody, password));
+    hash: (password) => inTurn(() => argon2.hash(password)),
+    verify: (stored, password) =>
+      inTurn(async () => {
+        const hash = stored ? read(stored) : undefined;
+        if (hash && (await hash.matches(password))) return true;
+        await refuse(hash, password);
         return false;
-      }
-      return inTurn(() => argon2.verify(stored, password));
-    },
-    // The library compares parameters, not variants.
-    isOutdated: (stored) => !stored.startsWith('$argon2id$') || argon2.needsRehash(stored, ARGON2),
+      }),
+    isOutdated: argon2.isOutdated,
     waiting: inTurn.waiting,
   };
 }
 
-/** A hash of today's parameters whose digest is random: comparing with it costs the full price and fails. */
-function unmatchableHash(): string {
-  const base64 = (bytes: number) => randomBytes(bytes).toString('base64').replaceAll('=', '');
-  const { memoryCost, timeCost, parallelism, hashLength } = ARGON2;
-  return `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$${base64(16)}$${base64(hashLength)}`;
+/** The dearest of each family, always in one order. */
+function createBill(costs: readonly HashCost[]) {
+  const units = new Map<string, number>();
+  const add = (cost: HashCost): void => {
+    units.set(cost.family, Math.max(cost.units, units.get(cost.family) ?? 0));
+  };
+  costs.forEach(add);
+  return { add, costs: (): HashCost[] => [...units].map(([family, most]) => ({ family, units: most })) };
 }
 
-function createBoundedQueue(concurrency: number, maxWaiting: number) {
+/** Hashes of older systems take many times as long as ours, and whoever waited longer would have gone away (ms). */
+const MAX_WAIT_MS = 5000;
+/** How much the newest turn counts for what turns usually take. */
+const WEIGHT = 1 / 8;
+
+function createBoundedQueue({ concurrency, maxWaiting, now = Date.now }: PasswordHasherOptions) {
   const waiting: (() => void)[] = [];
   let running = 0;
+  let usualMs = 0;
+
+  const isFull = (): boolean =>
+    waiting.length >= maxWaiting || (waiting.length * usualMs) / concurrency > MAX_WAIT_MS;
 
   async function inTurn<T>(work: () => Promise<T>): Promise<T> {
     if (running < concurrency) {
       running++;
     } else {
-      if (waiting.length >= maxWaiting) throw new AuthError('overloaded', { retryAfter: 2 });
+      if (isFull()) throw new AuthError('overloaded', { retryAfter: 2 });
       // Whoever finishes hands over its place, so `running` stays as it is.
       await new Promise<void>((resolve) => waiting.push(resolve));
     }
+    const startedAt = now();
     try {
       return await work();
     } finally {
+      usualMs += (now() - startedAt - usualMs) * WEIGHT;
       const next = waiting.shift();
       if (next) next();
       else running--;

@@ -8,7 +8,7 @@ import { type ReadPhone, readSearch, type UserSearch } from './user-search.js';
 
 export interface UserAdminNeeds extends UserChangesNeeds {
   eventStore: EventStore;
-  sessions: Pick<SessionService, 'list'>;
+  sessions: Pick<SessionService, 'list' | 'endAll'>;
   readPhone: ReadPhone;
   /** Tells whoever reads mail at an address that an account does not have it any more. */
   tellMoved(oldEmail: string): Promise<void>;
@@ -27,7 +27,7 @@ export type UserAdmin = ReturnType<typeof createUserAdmin>;
  * may do to somebody who may do more. Both are judged by SQL, at the moment of the change.
  */
 export function createUserAdmin(needs: UserAdminNeeds) {
-  const { store, eventStore, events, state, sessions, now } = needs;
+  const { store, eventStore, events, state, sessions } = needs;
   const { change: changeUser } = createUserChanges(needs);
 
   /** A page, and where the next one begins. @throws store_unavailable */
@@ -66,7 +66,7 @@ export function createUserAdmin(needs: UserAdminNeeds) {
   /** Ends every session of somebody. @throws not_found, forbidden, store_unavailable */
   async function endSessions(userId: string, { actorId, client }: Asking): Promise<void> {
     await requireTarget(userId, actorId);
-    await state.endAllSessions({ userId, reason: 'admin', now: now() });
+    await sessions.endAll(userId, 'admin');
     await events.store({ type: 'sessions_ended_by_staff', userId, actorId, reason: 'admin', client });
   }
 

@@ -18,6 +18,8 @@ export interface CleaningStore {
   deleteCounts(before: number, limit: number): Promise<number>;
   /** Webhooks that were put in before then, and nobody posts any more because no URL is set. */
   deleteWebhooks(before: number, limit: number): Promise<number>;
+  /** Revocations of tokens that have expired. */
+  deleteTokens(now: number, limit: number): Promise<number>;
   /** What the embedded state store has left behind. Redis does that by itself. */
   deleteState(now: number, limit: number): Promise<number>;
   /** Encrypts by the newest key what the next so many events after `id`, and older than `before`, hold. */
@@ -38,6 +40,7 @@ export interface CleaningReport {
   events: number;
   counts: number;
   webhooks: number;
+  tokens: number;
   state: number;
   resealed: number;
   unreadable: number;
@@ -87,6 +90,7 @@ export function createCleaner({ store, retentionDays, now }: CleanerNeeds): Clea
         events: 0,
         counts: 0,
         webhooks: 0,
+        tokens: 0,
         state: 0,
         resealed: 0,
         unreadable: 0,
@@ -114,7 +118,7 @@ export function createCleaner({ store, retentionDays, now }: CleanerNeeds): Clea
       }
 
       const deleting = (
-        key: 'events' | 'counts' | 'webhooks' | 'state',
+        key: 'events' | 'counts' | 'webhooks' | 'tokens' | 'state',
         work: (limit: number) => Promise<number>,
       ) =>
         repeat(async () => {
@@ -150,6 +154,7 @@ export function createCleaner({ store, retentionDays, now }: CleanerNeeds): Clea
           (await deleting('events', (limit) => store.deleteEvents(now() - retentionDays * DAY_MS, limit)))) &&
           (await deleting('counts', (limit) => store.deleteCounts(now() - COUNTS_KEPT_MS, limit))) &&
           (await deleting('webhooks', (limit) => store.deleteWebhooks(now() - WEBHOOKS_KEPT_MS, limit))) &&
+          (await deleting('tokens', (limit) => store.deleteTokens(now(), limit))) &&
           (await deleting('state', (limit) => store.deleteState(now(), limit))) &&
           (await reseal(granted.progress));
       } finally {

@@ -38,6 +38,7 @@ export async function clean({ cleaner, postAlerts, json, show, signal, now }: Cl
       events_deleted: report?.events ?? 0,
       counts_deleted: report?.counts ?? 0,
       webhooks_deleted: report?.webhooks ?? 0,
+      tokens_deleted: report?.tokens ?? 0,
       state_deleted: report?.state ?? 0,
       events_encrypted: report?.resealed ?? 0,
       events_unreadable: report?.unreadable ?? 0,
@@ -53,5 +54,5 @@ export async function clean({ cleaner, postAlerts, json, show, signal, now }: Cl
   ].join('\n');
 }
 
-const describe = ({ events, counts, state, resealed }: CleaningReport): string =>
-  `deleted ${events} events, ${counts} counts and ${state} rows of state, encrypted ${resealed} events`;
+const describe = ({ events, counts, tokens, state, resealed }: CleaningReport): string =>
+  `deleted ${events} events, ${counts} counts, ${tokens} revocations and ${state} rows of state, encrypted ${resealed} events`;

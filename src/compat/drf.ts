@@ -1,4 +1,3 @@
-import type { Code } from '../contract/codes.js';
 import type { AuthError, FieldFault } from '../errors.js';
 import { type Answer, type Asked, InvalidFields, MethodNotAllowed } from './wording.js';
 
@@ -14,56 +13,44 @@ export function describeInDrf(error: AuthError, asked: Asked): Answer {
   if (error instanceof MethodNotAllowed) {
     return { status: 405, body: { detail: `Method "${asked.method}" not allowed.` } };
   }
-  const faults = error.errors ?? OWN_FIELD[error.code];
-  if (faults && (asked.status === 400 || asked.status === 409)) {
-    return { status: 400, body: describeFaults(faults) };
+  if (error.errors && (asked.status === 400 || asked.status === 409)) {
+    return { status: 400, body: describeFaults(error.errors) };
   }
   return { status: asked.status, body: { detail: detailOf(error, asked) } };
 }
 
-/** What an error is about where it does not say so. */
-const OWN_FIELD: Partial<Record<Code, FieldFault[]>> = {
-  otp_invalid: [{ field: 'otp', code: 'invalid_value' }],
-  otp_expired: [{ field: 'otp', code: 'invalid_value' }],
-};
-
-function detailOf(error: AuthError, { mediaType }: Asked): string {
-  switch (error.code) {
-    case 'token_missing':
-      return 'Authentication credentials were not provided.';
-    case 'invalid_credentials':
-      return 'No active account found with the given credentials';
-    case 'account_disabled':
-      return 'User account is disabled.';
-    case 'forbidden':
-    case 'csrf_failed':
-      return 'You do not have permission to perform this action.';
-    case 'registration_closed':
-      return 'New accounts cannot be created at the moment.';
-    case 'not_found':
-      return 'Not found.';
-    case 'body_too_large':
-      return 'Request body is too large.';
-    case 'unsupported_media_type':
-      return `Unsupported media type "${mediaType}" in request.`;
-    case 'rate_limited':
-    case 'account_delayed':
-    case 'otp_cooldown':
-    case 'otp_attempts_exceeded':
-      return describeThrottle(error.retryAfter ?? 1);
-    case 'store_unavailable':
-    case 'overloaded':
-    case 'delivery_unavailable':
-      return 'Service temporarily unavailable, try again later.';
-    case 'internal_error':
-      return 'A server error occurred.';
-    case 'invalid_request':
+function detailOf(error: AuthError, { status, mediaType }: Asked): string {
+  switch (status) {
+    case 400:
       return mediaType === 'application/json'
         ? 'JSON parse error - the body is not valid JSON'
         : 'Malformed request.';
+    case 401:
+      return error.code === 'token_missing'
+        ? 'Authentication credentials were not provided.'
+        : 'Incorrect authentication credentials.';
+    case 403:
+      return describeForbidden(error);
+    case 404:
+      return 'Not found.';
+    case 413:
+      return 'Request body is too large.';
+    case 415:
+      return `Unsupported media type "${mediaType}" in request.`;
+    case 429:
+      return describeThrottle(error.retryAfter ?? 1);
+    case 503:
+      return 'Service temporarily unavailable, try again later.';
     default:
-      return 'Token is invalid or expired';
+      return 'A server error occurred.';
   }
+}
+
+function describeForbidden({ code, errors = [] }: AuthError): string {
+  if (errors.some((fault) => fault.code === 'unverified')) return 'The email address is not verified.';
+  if (code === 'account_disabled') return 'User account is disabled.';
+  if (code === 'registration_closed') return 'New accounts cannot be created at the moment.';
+  return 'You do not have permission to perform this action.';
 }
 
 const describeThrottle = (seconds: number): string =>
@@ -80,8 +67,6 @@ function describeFaults(faults: readonly FieldFault[]): Record<string, string[]>
 /** In the words of DRF's fields and of Django's validators of passwords. */
 function describeFault({ field, code, limit }: FieldFault): string {
   switch (code) {
-    case 'required':
-      return 'This field is required.';
     case 'taken':
       return field === 'username'
         ? 'A user with that username already exists.'
@@ -96,20 +81,14 @@ function describeFault({ field, code, limit }: FieldFault): string {
       return `This password is too short. It must contain at least ${limit} characters.`;
     case 'too_long':
       return `Ensure this field has no more than ${limit} characters.`;
-    case 'invalid_type':
-      return 'Not a valid string.';
-    case 'invalid_format':
-      return INVALID_FORMAT[field] ?? 'Enter a valid value.';
     case 'invalid_value':
-      return field === 'otp' ? 'Invalid or expired code.' : 'This value is not allowed.';
+      return 'This value is not allowed.';
     default:
-      return 'Enter a valid value.';
+      return INVALID_FORMAT[field] ?? 'Enter a valid value.';
   }
 }
 
 const INVALID_FORMAT: Record<string, string> = {
   email: 'Enter a valid email address.',
   username: 'Enter a valid username.',
-  phone: 'Enter a valid phone number.',
-  otp: 'Enter a valid code.',
 };

@@ -66,6 +66,12 @@ export const SignedInBody = Type.Object(
   { additionalProperties: false },
 );
 
+/** Where addresses must be confirmed first. */
+export const LinkSent = Type.Object(
+  { success: Type.Literal(true), message: text() },
+  { additionalProperties: false },
+);
+
 export const Pair = Type.Object(
   { access: Token('The access token.'), refresh: Token('The refresh token.') },
   { additionalProperties: false },

@@ -17,9 +17,15 @@ export const chooseRegisterForm = (body: unknown): TextFields =>
 export const chooseLoginForm = (body: unknown): TextFields =>
   isByPhone(body) ? phone.LoginBody : password.LoginBody;
 
-/** A body that could not be read tells nothing of its sender, who is taken for one by password. */
-export const describeInEither: Wording = (error, asked) =>
-  isByPhone(asked.body) ? phone.describeInEnvelope(error, asked) : password.describeInPycoder(error, asked);
+/** A body that could not be read tells nothing of its sender, who finds the members of both systems. */
+export const describeInEither: Wording = (error, asked) => {
+  const [byPhone, byPassword] = [phone.describeInEnvelope, password.describeInPycoder];
+  if (asked.body === undefined) {
+    const answer = byPassword(error, asked);
+    return { ...answer, body: { ...byPhone(error, asked).body, ...answer.body } };
+  }
+  return isByPhone(asked.body) ? byPhone(error, asked) : byPassword(error, asked);
+};
 
 /** As the OpenAPI document shows them; which fields are required depends on the form. */
 export const RegisterBody = Type.Object(

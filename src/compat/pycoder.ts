@@ -61,6 +61,9 @@ export const Person = Type.Object(
 
 export const SignedInBody = Type.Object({ user: Person, tokens: Tokens }, { additionalProperties: false });
 
+/** Where addresses must be confirmed first. */
+export const LinkSent = Type.Object({ detail: text() }, { additionalProperties: false });
+
 export const describePerson = (user: User) => ({
   id: user.legacyId,
   email: user.email,

@@ -111,6 +111,7 @@ function describeRefusedBearer(error: AuthError, authorization: string): object 
     const detail = 'Authorization header must contain two space-delimited values';
     return { detail, code: 'bad_authorization_header' };
   }
+  if (error.finding === 'unknown_key') return { detail: 'Invalid token.' };
   if (error.code === 'token_missing') return { detail: 'Authentication credentials were not provided.' };
   if (error.finding === 'account_disabled') return { detail: 'User is inactive', code: 'user_inactive' };
   if (error.finding === 'account_deleted') return { detail: 'User not found', code: 'user_not_found' };
@@ -124,7 +125,8 @@ function describeRefusedBearer(error: AuthError, authorization: string): object 
 /** Why SimpleJWT does not take a token. */
 function describeToken({ code, finding }: AuthError): string {
   if (finding === 'wrong_type') return 'Token has wrong type';
-  if (finding === 'account_disabled') return 'No active account found for the given token.';
+  if (finding === 'account_disabled' || finding === 'account_deleted')
+    return 'No active account found for the given token.';
   return code === 'token_invalid' || code === 'token_expired'
     ? 'Token is invalid or expired'
     : 'Token is blacklisted';

@@ -193,6 +193,16 @@ export const Export = Type.Object(
   {
     user: ref(User),
     sessions: Type.Array(ref(Session)),
+    revoked_tokens: Type.Optional(
+      Type.Array(Type.Object({ jti: Type.String(), expires_at: Type.String({ format: 'date-time' }) }), {
+        description: 'Tokens of an old system that were ended before their time, or traded.',
+      }),
+    ),
+    keys: Type.Optional(
+      Type.Array(Type.Object({ created_at: Type.String({ format: 'date-time' }) }), {
+        description: 'Keys for clients of an old system; what they are is stored nowhere.',
+      }),
+    ),
     events: Type.Array(ref(Event)),
   },
   { additionalProperties: false },

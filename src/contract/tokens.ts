@@ -36,7 +36,9 @@ export const Verified = Type.Object(
     valid: Type.Literal(true),
     token_type: Type.Enum(['access', 'refresh']),
     user_id: Type.Union([Type.String(), Type.Integer()]),
-    session_id: Type.String(),
+    session_id: Type.Union([Type.String(), Type.Null()], {
+      description: '`null` for a token that an old system signed: it has no session.',
+    }),
     expires_at: Type.String({ format: 'date-time' }),
   },
   { additionalProperties: false },

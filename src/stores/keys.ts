@@ -5,7 +5,7 @@
  * | key                      | what                                        | lives                                  |
  * |--------------------------|---------------------------------------------|----------------------------------------|
  * | `{user}:u`               | epoch, fences, snapshot, the user's counter | as long as the user's longest session  |
- * | `{user}:s:<sid>`         | a session, or why it ended                  | until its newest refresh token expires |
+ * | `{user}:s:<sid>`         | a session, or why it ended; an old token    | until its newest refresh token expires |
  * | `{user}:i`               | which sessions to list (never to revoke by) | as long as the longest of them         |
  * | `{user}:b:<jti>`         | a blacklisted token                         | as long as the token would have        |
  * | `{user}:dv`              | the devices the user logged in with         | 90 days after the last login           |

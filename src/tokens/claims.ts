@@ -14,6 +14,8 @@ export const HEADER_TYPE = { access: 'at+jwt', refresh: 'rt+jwt' } as const sati
 export interface TokenClaims {
   tokenType: TokenType;
   userId: string;
+  /** Only of a token that an old system signed: its number of the user. */
+  legacyId?: number;
   sessionId: string;
   jti: string;
   issuedAt: number;
@@ -26,6 +28,8 @@ export interface TokenClaims {
 export interface SignedPayload {
   header: Readonly<Record<string, unknown>>;
   payload: Readonly<Record<string, unknown>>;
+  /** By the old system's key: never a token of ours, whatever it says. */
+  isLegacy?: boolean;
 }
 
 /** Signing and verifying, as the token core needs them. `plugins/jwt.ts` implements it with @fastify/jwt. */
@@ -153,22 +157,29 @@ export function readClaims(
   if (user_id !== sub && !Number.isSafeInteger(user_id)) return refuse('user_id');
   if (!isTokenId(sid)) return refuse('sid');
   if (!isTokenId(jti)) return refuse('jti');
-  if (!isNumericDate(iat) || iat > nowSeconds + rules.leeway + MAX_CLOCK_SKEW_SECONDS) return refuse('iat');
+  if (!isNumericDate(iat) || isAhead(iat, rules, nowSeconds)) return refuse('iat');
   if (!isNumericDate(exp) || exp <= iat) return refuse('exp');
-  if (nbf !== undefined && (!isNumericDate(nbf) || nbf > nowSeconds + rules.leeway)) return refuse('nbf');
+  if (!isBegun(nbf, rules, nowSeconds)) return refuse('nbf');
   return { tokenType: type, userId: sub, sessionId: sid, jti, issuedAt: iat, expiresAt: exp, payload };
 }
 
 /** RFC 7519 §4.1.4: on or after `exp` a token is not taken. */
-export const isExpired = (
-  { expiresAt }: TokenClaims,
-  { leeway }: Pick<ClaimRules, 'leeway'>,
-  nowSeconds: number,
-): boolean => expiresAt + leeway <= nowSeconds;
+export const isExpired = ({ expiresAt }: TokenClaims, { leeway }: Leeway, nowSeconds: number): boolean =>
+  expiresAt + leeway <= nowSeconds;
 
-const hasAudience = (aud: unknown, wanted: string): boolean =>
+type Leeway = Pick<ClaimRules, 'leeway'>;
+
+/** Issued by a clock that is further ahead than clocks may be. */
+export const isAhead = (iat: number, { leeway }: Leeway, nowSeconds: number): boolean =>
+  iat > nowSeconds + leeway + MAX_CLOCK_SKEW_SECONDS;
+
+/** RFC 7519 §4.1.5: before `nbf` a token is not taken. */
+export const isBegun = (nbf: unknown, { leeway }: Leeway, nowSeconds: number): boolean =>
+  nbf === undefined || (isNumericDate(nbf) && nbf <= nowSeconds + leeway);
+
+export const hasAudience = (aud: unknown, wanted: string): boolean =>
   Array.isArray(aud) ? aud.includes(wanted) : aud === wanted;
 
 /** Whole seconds within what a Date can hold. */
-const isNumericDate = (value: unknown): value is number =>
+export const isNumericDate = (value: unknown): value is number =>
   Number.isSafeInteger(value) && (value as number) > 0 && (value as number) < 8.64e12;

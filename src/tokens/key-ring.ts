@@ -3,6 +3,7 @@ import { deepFreeze } from '../lib/deep-freeze.js';
 import { HEADER_TYPE, type SignedPayload, type TokenCodec, type TokenType } from './claims.js';
 import { createSecretDeriver } from './derived-secrets.js';
 import { type KeySet, type PublicJwk, publicKeys, type SigningKey, type VerifyingKey } from './key-set.js';
+import { LEGACY_HEADER_TYPE } from './legacy-claims.js';
 
 /** One key with what verifies by it; the algorithm is pinned by the key (RFC 8725 §3.1). */
 export interface KeyVerifier {
@@ -35,15 +36,18 @@ export interface KeyRing extends TokenCodec {
   deriveSecrets(label: string): readonly Buffer[];
 }
 
-/** The keys of the moment. They may be replaced while requests are under way: each call uses one state. */
-export function createKeyRing(codecs: readonly [KeyCodec, ...KeyCodec[]]): KeyRing {
-  let ring = assemble(codecs);
+/**
+ * The keys of the moment. They may be replaced while requests are under way: each call uses one state. The key of an
+ * old system stays, and verifies nothing but that system's tokens.
+ */
+export function createKeyRing(codecs: readonly [KeyCodec, ...KeyCodec[]], legacy?: KeyVerifier): KeyRing {
+  let ring = assemble(codecs, legacy);
 
   return {
     sign: (type, payload) => ring.signer.sign(type, payload),
     verifySignature: (token) => ring.verify(token),
     replace(next) {
-      ring = assemble(next);
+      ring = assemble(next, legacy);
     },
     publicKeys: () => ring.published,
     kids: () => ring.kids,
@@ -51,9 +55,9 @@ export function createKeyRing(codecs: readonly [KeyCodec, ...KeyCodec[]]): KeyRi
   };
 }
 
-const assemble = (codecs: readonly [KeyCodec, ...KeyCodec[]]) => ({
+const assemble = (codecs: readonly [KeyCodec, ...KeyCodec[]], legacy: KeyVerifier | undefined) => ({
   signer: codecs[0],
-  verify: createSignatureCheck(codecs),
+  verify: createSignatureCheck(codecs, legacy),
   published: publicKeys(codecs.map((codec) => codec.key) as unknown as KeySet),
   kids: codecs.map((codec) => codec.key.kid),
   deriveSecrets: createSecretDeriver(codecs.map((codec) => codec.key)),
@@ -69,9 +73,12 @@ const MAX_KNOWN_TOKENS = 2048;
  * An access token is shown many times in its life, so those that were good are remembered, by their whole text and
  * for as long as these keys serve. A refresh token is shown once.
  */
-export function createSignatureCheck(verifiers: readonly KeyVerifier[]): (token: string) => SignedPayload {
+export function createSignatureCheck(
+  verifiers: readonly KeyVerifier[],
+  legacy?: KeyVerifier,
+): (token: string) => SignedPayload {
   const byKid = new Map(verifiers.map((verifier) => [verifier.key.kid, verifier]));
-  const kids = new Map<string, string | undefined>();
+  const byHeader = new Map<string, KeyVerifier>();
   const known = new Map<string, SignedPayload>();
 
   function remember(token: string, signed: SignedPayload): void {
@@ -80,19 +87,23 @@ export function createSignatureCheck(verifiers: readonly KeyVerifier[]): (token:
     known.set(token, deepFreeze(signed));
   }
 
+  /** By `typ` first: the old system's key may be the very one that signs ours. */
+  const choose = ({ typ, kid }: Hint): KeyVerifier | undefined =>
+    legacy && typ === LEGACY_HEADER_TYPE ? legacy : byKid.get(kid);
+
   return (token) => {
     const seen = known.get(token);
     if (seen) return seen;
     requireCanonicalForm(token);
     const header = token.slice(0, token.indexOf('.'));
-    const kid = kids.has(header) ? kids.get(header) : readKid(header);
-    const verifier = byKid.get(kid);
+    const verifier = byHeader.get(header) ?? choose(readHint(header));
     if (!verifier) throw new UnknownKeyError();
     try {
       const signed = verifier.verify(token);
+      if (verifier === legacy) signed.isLegacy = true;
       // Our own headers are few: each is parsed once. A forged one never gets here.
-      if (kids.size < MAX_KNOWN_HEADERS) kids.set(header, kid);
-      if (signed.header.typ === HEADER_TYPE.access) remember(token, signed);
+      if (byHeader.size < MAX_KNOWN_HEADERS) byHeader.set(header, verifier);
+      if (isShownOften(signed)) remember(token, signed);
       return signed;
     } catch (error) {
       throw new AuthError('token_invalid', { why: error instanceof Error ? error.message : 'unreadable' });
@@ -100,16 +111,28 @@ export function createSignatureCheck(verifiers: readonly KeyVerifier[]): (token:
   };
 }
 
-/** The `kid` of a header that has not been verified: a hint which key to try, nothing more. */
-function readKid(header: string): string | undefined {
+const isShownOften = ({ header, payload, isLegacy }: SignedPayload): boolean =>
+  header.typ === HEADER_TYPE.access || (isLegacy === true && payload.token_type === 'access');
+
+interface Hint {
+  typ: unknown;
+  kid: string | undefined;
+}
+
+/** Of a header that has not been verified: which key to try, nothing more. */
+function readHint(header: string): Hint {
+  let typ: unknown;
   let kid: unknown;
   try {
-    kid = (JSON.parse(Buffer.from(header, 'base64url').toString()) as { kid?: unknown }).kid;
+    ({ typ, kid } = JSON.parse(Buffer.from(header, 'base64url').toString()) as {
+      typ?: unknown;
+      kid?: unknown;
+    });
   } catch {
     throw new AuthError('token_invalid', { why: 'header is not JSON' });
   }
   if (kid !== undefined && typeof kid !== 'string') throw new AuthError('token_invalid', { why: 'kid' });
-  return kid;
+  return { typ, kid };
 }
 
 /** Far above any token that Latchkey signs; what is longer is not looked at. */

@@ -149,6 +149,22 @@ export function readSingleKey(text: string, algorithm: Algorithm): SigningKey {
   return readKeyPair(key, createPublicKey(key), algorithm, undefined);
 }
 
+/**
+ * What only verifies, out of a setting: a secret for HS256, HS384 and HS512, else a public key in PEM.
+ * @throws KeyError
+ */
+export function readVerifyingKey(text: string, algorithm: Algorithm): VerifyingKey {
+  if (isHmac(algorithm)) return readSingleKey(text, algorithm);
+  let key: KeyObject;
+  try {
+    key = createPublicKey(text.replaceAll('\\n', '\n'));
+  } catch {
+    throw new KeyError(`${algorithm} needs a public key in PEM`);
+  }
+  requireFit(key, algorithm);
+  return { kid: undefined, algorithm, public: key.export({ type: 'spki', format: 'pem' }) as string };
+}
+
 function readKeyPair(
   privateKey: KeyObject,
   publicKey: KeyObject,

@@ -15,6 +15,8 @@ import {
   type TokenClaims,
   type TokenCodec,
 } from './claims.js';
+import type { LegacyClaims } from './legacy-claims.js';
+import type { LegacyTokens } from './legacy-tokens.js';
 import type { TokenPolicy } from './policy.js';
 import type { Limit, LimitState, Rotate, RotateResult, Stale, StateStore } from './state-store.js';
 import { asToken, refusal } from './verdict.js';
@@ -68,6 +70,13 @@ export interface SessionServiceNeeds {
   findUser(id: string): Promise<User | undefined>;
   /** What the user's role allows; cached, so it costs no SQL. */
   permissionsOf(user: User): Promise<readonly string[]>;
+  /** Tokens that an old system signed, where they are taken. */
+  legacy?: LegacyTokens | undefined;
+  /**
+   * Ends every session of a user by a change of the account, which reaches tokens that the state store knows nothing of.
+   * Set where such tokens are taken.
+   */
+  endByAccount?: ((userId: string, reason: EndReason) => Promise<void>) | undefined;
   /** Adds claims to access tokens; cannot overwrite registered ones. */
   customClaims?: ((user: User) => Promise<Record<string, unknown>>) | undefined;
 }
@@ -85,7 +94,7 @@ const MAX_STALE_TURNS = 3;
  * service signs, verifies and says in the contract's codes what the store found.
  */
 export function createSessionService(needs: SessionServiceNeeds) {
-  const { store, codec, rules, policy, events, now } = needs;
+  const { store, codec, rules, policy, events, legacy, now } = needs;
 
   /** Opens a session and signs its first pair. The device is known to the account from now on. */
   async function open(
@@ -161,7 +170,8 @@ export function createSessionService(needs: SessionServiceNeeds) {
   /** Signature and claims; expiry unless `allowExpired`. Throws `token_invalid` or `token_expired`. */
   function readToken(token: string, { allowExpired = false } = {}): TokenClaims {
     const nowSeconds = toSeconds(now());
-    const claims = readClaims(codec.verifySignature(token), rules, nowSeconds);
+    const signed = codec.verifySignature(token);
+    const claims = signed.isLegacy && legacy ? legacy.read(signed) : readClaims(signed, rules, nowSeconds);
     if (!allowExpired && isExpired(claims, rules, nowSeconds)) throw new AuthError('token_expired');
     return claims;
   }
@@ -176,12 +186,32 @@ export function createSessionService(needs: SessionServiceNeeds) {
     return claims;
   }
 
+  /** @throws token_revoked, session_ended when it is an old token of nobody's, store_unavailable */
+  async function identify(claims: TokenClaims): Promise<TokenClaims> {
+    if (!isLegacy(claims)) return claims;
+    const identified = await legacy?.identify(claims);
+    if (!identified) throw refusal({ status: 'ended', reason: 'account_deleted' }, claims.tokenType);
+    return identified;
+  }
+
+  /** Asks the state store about a token; of an old one that it does not know yet it is told first. */
+  async function ask<Found extends { status: string }>(
+    claims: TokenClaims,
+    question: () => Promise<Found>,
+    client?: Client,
+  ): Promise<Found> {
+    const found = await question();
+    if (found.status !== 'gone' || !isLegacy(claims)) return found;
+    await legacy?.adopt(claims, client);
+    return question();
+  }
+
   /**
    * Recognises the bearer of an access token: one round trip, and no SQL unless the account just changed.
    * @throws token_invalid, token_expired, token_revoked, rate_limited, store_unavailable
    */
   async function authenticate(token: string): Promise<Authenticated> {
-    const claims = readTokenOf('access', token);
+    const claims = await identify(readTokenOf('access', token));
     const { user, limit } = await check(claims, policy.userLimit);
     return { user, permissions: await needs.permissionsOf(user), claims, limit };
   }
@@ -190,7 +220,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
     claims: TokenClaims,
     limit: Limit | undefined,
   ): Promise<{ user: User; limit: LimitState | undefined }> {
-    const found = await store.checkToken(asToken(claims, now(), limit));
+    const found = await ask(claims, () => store.checkToken(asToken(claims, now(), limit)));
     const type = claims.tokenType;
     if (found.status === 'ok') return { user: requireActive(found.user, type), limit: found.limit };
     if (found.status !== 'stale') throw refusal(found, type);
@@ -222,10 +252,10 @@ export function createSessionService(needs: SessionServiceNeeds) {
     token: string,
     client: Client,
   ): Promise<{ pair: TokenPair; limit: LimitState | undefined }> {
-    const claims = readTokenOf('refresh', token);
+    const claims = await identify(readTokenOf('refresh', token));
     const time = now();
     const nowSeconds = toSeconds(time);
-    const result = await rotate({
+    const rotation: Rotate = {
       userId: claims.userId,
       sessionId: claims.sessionId,
       jti: claims.jti,
@@ -238,7 +268,8 @@ export function createSessionService(needs: SessionServiceNeeds) {
       ip: client.ip,
       limit: policy.refreshLimit,
       now: time,
-    });
+    };
+    const result = await ask(claims, () => rotate(rotation), client);
 
     if (result.status === 'reused') {
       await events.store({
@@ -252,6 +283,8 @@ export function createSessionService(needs: SessionServiceNeeds) {
     }
     if (!('jti' in result)) throw refusal(result, 'refresh');
     requireActive(result.user, 'refresh');
+    // Before the answer: nobody holds a successor of what an emptied store would take once more.
+    if (isLegacy(claims)) await legacy?.spend(claims);
 
     report(result, claims, client, nowSeconds);
     const issue: Issue = {
@@ -267,14 +300,14 @@ export function createSessionService(needs: SessionServiceNeeds) {
   /** A session is refreshed a hundred times a day: only what tells its owner something new is stored. */
   function report(
     { status, lastIp }: { status: 'rotated' | 'repeated'; lastIp: string },
-    { userId, sessionId, issuedAt }: TokenClaims,
+    { userId, sessionId, issuedAt, legacyId }: TokenClaims,
     client: Client,
     nowSeconds: number,
   ): void {
     const isElsewhere = lastIp !== client.ip;
     if (isElsewhere && status === 'repeated') {
       events.record({ type: 'token_replayed', userId, sessionId, client });
-    } else if (isElsewhere || toDay(issuedAt) !== toDay(nowSeconds)) {
+    } else if (isElsewhere || legacyId !== undefined || toDay(issuedAt) !== toDay(nowSeconds)) {
       events.record({ type: 'token_refreshed', userId, sessionId, client });
     } else {
       events.count('token_refreshed');
@@ -295,19 +328,18 @@ export function createSessionService(needs: SessionServiceNeeds) {
 
   /**
    * Gives a new access token for a refresh token that stays in force, for clients that would forget a successor. It is
-   * the pair's refresh token again.
+   * the pair's refresh token again. Whoever stole it cannot be told from its owner.
    * @throws token_invalid, token_expired, token_revoked, session_ended, rate_limited, store_unavailable
    */
-  async function renewAccess(
-    token: string,
-    client: Client,
-  ): Promise<{ pair: TokenPair; limit: LimitState | undefined }> {
-    const claims = readTokenOf('refresh', token);
-    const { userId, sessionId, jti, issuedAt, expiresAt } = claims;
+  async function renewAccess(token: string): Promise<{ pair: TokenPair; limit: LimitState | undefined }> {
+    const claims = await identify(readTokenOf('refresh', token));
+    const { sessionId, jti, issuedAt, expiresAt } = claims;
     const time = now();
     // Started in one turn, so one trip: both are of the user's slot.
     const [limit, { user }] = await Promise.all([countRenewal(claims, time), check(claims, undefined)]);
-    events.record({ type: 'token_refreshed', userId, sessionId, client });
+    // From here on it stands and falls with its session, like one of ours: a store that forgot it takes it no more.
+    if (isLegacy(claims)) await legacy?.spend(claims);
+    events.count('token_refreshed');
     const issue: Issue = { user, sessionId, jti, issuedAt, expiresAt };
     return { pair: { ...(await signPair(issue, toSeconds(time))), refresh: token }, limit };
   }
@@ -329,7 +361,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
    * @throws token_invalid, token_expired, token_revoked, session_ended, store_unavailable
    */
   async function verify(token: string): Promise<TokenClaims> {
-    const claims = readToken(token);
+    const claims = await identify(readToken(token));
     await check(claims, undefined);
     return claims;
   }
@@ -339,7 +371,7 @@ export function createSessionService(needs: SessionServiceNeeds) {
    * @throws token_invalid, token_expired, token_revoked, session_ended, store_unavailable
    */
   async function introspect(token: string): Promise<{ claims: TokenClaims; user: User }> {
-    const claims = readToken(token);
+    const claims = await identify(readToken(token));
     const { user } = await check(claims, undefined);
     if (claims.tokenType === 'refresh') return { claims, user };
     const payload = renewAccountClaims(claims.payload, user, await needs.permissionsOf(user));
@@ -361,27 +393,79 @@ export function createSessionService(needs: SessionServiceNeeds) {
       named.push(readTokenOf('refresh', tokens.refresh, { allowExpired: true }));
     if (named.length === 0) throw new AuthError('token_missing');
 
-    const sessions = new Map(named.map(({ userId, sessionId }) => [sessionId, userId]));
-    const ended = await Promise.all(
-      Array.from(sessions, async ([sessionId, userId]) => {
-        const wasLive = await store.endSession({ userId, sessionId, reason: 'logout' });
-        if (wasLive) events.record({ type: 'logout', userId, sessionId, reason: 'logout', client });
-        return wasLive;
-      }),
-    );
+    const sessions = new Map(named.map((claims) => [claims.sessionId, claims]));
+    const ended = await Promise.all(Array.from(sessions.values(), (claims) => endSessionOf(claims, client)));
     return ended.includes(true);
   }
 
+  async function endSessionOf(claims: TokenClaims, client: Client): Promise<boolean> {
+    const reason = 'logout';
+    const ended = isLegacy(claims) ? await endLegacy(claims, reason) : await endOwn(claims, reason);
+    if (ended) events.record({ type: 'logout', ...ended, reason, client });
+    return ended !== undefined;
+  }
+
+  type Ended = Pick<TokenClaims, 'userId' | 'sessionId'> | undefined;
+
+  async function endOwn({ userId, sessionId }: TokenClaims, reason: EndReason): Promise<Ended> {
+    return (await store.endSession({ userId, sessionId, reason })) ? { userId, sessionId } : undefined;
+  }
+
+  /** One of nobody's is refused as it is. */
+  async function endLegacy(claims: LegacyClaims, reason: EndReason): Promise<Ended> {
+    const identified = await legacy?.identify(claims);
+    const wasGood = identified && (await legacy?.end(identified, reason));
+    return wasGood ? { userId: identified.userId, sessionId: identified.sessionId } : undefined;
+  }
+
   /**
-   * Ends every session of the bearer, this one included, in one trip.
+   * Refuses one token from now on, on every process; its session goes on, but for an old token, which is a session of
+   * its own. Expired ones too.
+   * @throws token_invalid, store_unavailable
+   */
+  async function revoke(token: string): Promise<TokenClaims> {
+    const claims = readToken(token, { allowExpired: true });
+    if (isLegacy(claims)) {
+      await endLegacy(claims, 'logout');
+      return claims;
+    }
+    await store.revokeToken({
+      userId: claims.userId,
+      jti: claims.jti,
+      expiresAt: (claims.expiresAt + rules.leeway) * 1000,
+      now: now(),
+    });
+    return claims;
+  }
+
+  /** Ends every session of a user, and every token besides. @throws store_unavailable */
+  async function endAll(userId: string, reason: EndReason): Promise<void> {
+    if (needs.endByAccount) await needs.endByAccount(userId, reason);
+    else await store.endAllSessions({ userId, reason, now: now() });
+  }
+
+  /**
+   * Ends every session of the bearer, this one included: in one trip, unless tokens without a session are taken.
    * @throws token_invalid, token_expired, token_revoked, store_unavailable
    */
   async function logoutAll(token: string, client: Client): Promise<TokenClaims> {
-    const claims = readTokenOf('access', token);
+    const claims = await identify(readTokenOf('access', token));
     const { userId, sessionId } = claims;
     const reason: EndReason = 'logout_all';
-    const time = now();
     // Not counted: a thief who spends the budget must not keep the owner from ending everything.
+    if (needs.endByAccount) {
+      await check(claims, undefined);
+      await needs.endByAccount(userId, reason);
+    } else {
+      await endAllAs(claims, reason);
+    }
+    events.record({ type: 'logout_all', userId, sessionId, reason, client });
+    return claims;
+  }
+
+  async function endAllAs(claims: TokenClaims, reason: EndReason): Promise<void> {
+    const { userId } = claims;
+    const time = now();
     const caller = asToken(claims, time);
     const found = await store.endAllSessions({ userId, reason, caller, now: time });
     if (found.status === 'stale') {
@@ -390,8 +474,6 @@ export function createSessionService(needs: SessionServiceNeeds) {
     } else if (found.status !== 'done') {
       throw refusal(found, 'access');
     }
-    events.record({ type: 'logout_all', userId, sessionId, reason, client });
-    return claims;
   }
 
   async function list(userId: string, currentSessionId: string | undefined): Promise<Session[]> {
@@ -427,8 +509,12 @@ export function createSessionService(needs: SessionServiceNeeds) {
     introspect,
     logout,
     logoutAll,
+    revoke,
+    endAll,
     list,
     endOne,
     permissionsOf: needs.permissionsOf,
   };
 }
+
+const isLegacy = (claims: TokenClaims): claims is LegacyClaims => claims.legacyId !== undefined;

@@ -19,8 +19,14 @@ export interface StateStore {
   checkToken(input: CheckToken): Promise<CheckResult>;
   /** Rotates a refresh token: at most one successor exists, whoever asks and however often. */
   rotate(input: Rotate): Promise<RotateResult>;
+  /**
+   * Makes a session of a token that an old system signed, unless it is one already, live or ended: from then on the
+   * token is judged like any other. Gives nothing when that is done. Else the `generation` to come back with after SQL
+   * was asked once more: what was read before may be older than this store's memory of it, which was emptied since.
+   */
+  adoptToken(input: AdoptToken): Promise<string | undefined>;
   /** Ends one session. `true` when it was live until now. */
-  endSession(input: { userId: string; sessionId: string; reason: EndReason }): Promise<boolean>;
+  endSession(input: EndSession): Promise<boolean>;
   /**
    * Ends every session of the user in O(1) by raising the epoch, and forgets the devices; with `caller`, only if that
    * token is good.
@@ -74,6 +80,31 @@ export interface OpenSession {
   /** Left out while the account is not committed yet. */
   user?: User | undefined;
   now: number;
+}
+
+export interface AdoptToken {
+  userId: string;
+  sessionId: string;
+  jti: string;
+  issuedAtSeconds: number;
+  /** Until then it is taken, unless it is refreshed before. */
+  expiresAt: number;
+  /** The absolute end of the session, should it be refreshed. */
+  endsAtSeconds: number;
+  authVersion: number;
+  ip: string;
+  userAgent: string;
+  /** What SQL said, with the generation it was asked under; left out before it was asked. */
+  vouched?: { user: User; generation: string } | undefined;
+  now: number;
+}
+
+export interface EndSession {
+  userId: string;
+  sessionId: string;
+  reason: EndReason;
+  /** One that the store does not know is noted as ended for so long, and cannot be adopted meanwhile. */
+  buryForMs?: number | undefined;
 }
 
 export interface CheckToken {

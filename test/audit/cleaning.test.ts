@@ -22,6 +22,7 @@ import { createCleaningStore } from '../../src/stores/sql/cleaning-store.js';
 import { type Dialect, openDatabase } from '../../src/stores/sql/database.js';
 import { createEventStore } from '../../src/stores/sql/event-store.js';
 import { createEventWriter } from '../../src/stores/sql/event-writer.js';
+import { insertRevokedTokens } from '../../src/stores/sql/legacy-token-store.js';
 import { TEST_KEY } from '../support/app.js';
 import { freshDatabase } from '../support/postgres-server.js';
 import { freshPrefix, sharedRedisUrl } from '../support/redis-namespace.js';
@@ -56,6 +57,7 @@ t.test('a server cleans by itself, once it listens', async (t) => {
     },
     deleteCounts: async () => 0,
     deleteWebhooks: async () => 0,
+    deleteTokens: async () => 0,
     deleteState: async () => 0,
     saveProgress: async () => undefined,
     reseal: async () => ({ last: undefined, changed: 0, unreadable: 0 }),
@@ -153,7 +155,15 @@ async function makePlace(t: Test, dialect: Dialect) {
   };
 }
 
-const NOTHING: CleaningReport = { events: 0, counts: 0, webhooks: 0, state: 0, resealed: 0, unreadable: 0 };
+const NOTHING: CleaningReport = {
+  events: 0,
+  counts: 0,
+  webhooks: 0,
+  tokens: 0,
+  state: 0,
+  resealed: 0,
+  unreadable: 0,
+};
 
 const happened = (at: number, count: number, fields: Partial<SecurityEvent> = {}): SecurityEvent[] =>
   Array.from({ length: count }, (_, n) => ({ type: 'login', at: at + n, ...fields }));
@@ -261,6 +271,17 @@ for (const dialect of ['sqlite', 'postgres'] as const) {
         .execute();
       t.same(await as().clean(), { ...NOTHING, webhooks: 1 });
       t.match(await db.selectFrom('webhook_deliveries').select('id').execute(), [{ id: 'b' }]);
+    });
+
+    await t.test('revocations of tokens that have expired', async (t) => {
+      const { as, db } = await makePlace(t, dialect);
+      const token = (jti: string, expiresAt: number) => ({ legacyId: 1, jti, expiresAt });
+      await insertRevokedTokens(db, [
+        ...Array.from({ length: 300 }, (_, n) => token(`old${n}`, NOW - n)),
+        token('good', NOW + 1),
+      ]);
+      t.same(await as().clean(), { ...NOTHING, tokens: 300 });
+      t.match(await db.selectFrom('revoked_tokens').select('jti').execute(), [{ jti: 'good' }]);
     });
 
     await t.test('state that has expired', async (t) => {
@@ -379,7 +400,7 @@ for (const dialect of ['sqlite', 'postgres'] as const) {
       await as([NEW_KEY]).events.insert(happened(now() - DAY, 2, { ip: '192.0.2.1' }));
       t.equal(
         await clean({ cleaner, json: false, ...ticking }),
-        'Done: deleted 600 events, 0 counts and 0 rows of state, encrypted 0 events.\n' +
+        'Done: deleted 600 events, 0 counts, 0 revocations and 0 rows of state, encrypted 0 events.\n' +
           '2 events are encrypted under a key that DATA_ENCRYPTION_KEY does not have.',
       );
       t.match(shown[0], /^… deleted \d+ events/);
@@ -390,6 +411,7 @@ for (const dialect of ['sqlite', 'postgres'] as const) {
           events_deleted: 3,
           counts_deleted: 0,
           webhooks_deleted: 0,
+          tokens_deleted: 0,
           state_deleted: 0,
           events_encrypted: 0,
         },

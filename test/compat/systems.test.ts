@@ -178,7 +178,7 @@ t.test('NeuralFlow', async (t) => {
   );
   t.strictSame(
     dashboard.json().activity.map(({ type }: { type: string }) => type),
-    ['token_refreshed', 'login', 'login', 'registered'],
+    ['login', 'login', 'registered'],
   );
 
   const required = ['This field is required.'];

@@ -181,7 +181,7 @@ t.test('every sort of answer is one that the document declares', async (t) => {
   await send({ method: 'POST', url: '/api/auth/logout', headers: bearer(ended.access) });
   const { header, claims } = decode(ended.access);
   const expired = forge(header, { ...claims, iat: claims.iat - 1000, exp: claims.iat - 100 });
-  const { paths }: OpenApi = (await send({ url: '/openapi.json' })).json();
+  const { paths }: OpenApi = (await send({ url: '/openapi.json/' })).json();
 
   const seen = new Set<string>();
   for (const [path, methods] of Object.entries(paths)) {

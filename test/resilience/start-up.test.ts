@@ -36,6 +36,7 @@ const MIGRATIONS = [
   '0003-oauth-clients',
   '0004-security-events',
   '0005-roles',
+  '0006-legacy-tokens',
 ];
 
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));

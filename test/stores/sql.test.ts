@@ -26,6 +26,7 @@ const MIGRATIONS = [
   '0003-oauth-clients',
   '0004-security-events',
   '0005-roles',
+  '0006-legacy-tokens',
 ];
 const unavailable = { name: 'AuthError', code: 'store_unavailable', retryAfter: 1 };
 
@@ -104,10 +105,12 @@ async function migrations(t: Test, dialect: Dialect): Promise<void> {
   t.same(await again.migrate(), [], 'for all processes');
   const own = [
     'clients',
+    'drf_tokens',
     'event_counts',
     'events',
     'guards',
     'jobs',
+    'revoked_tokens',
     'roles',
     'users',
     'webhook_deliveries',

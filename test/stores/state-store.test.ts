@@ -2,14 +2,20 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
-import type { EndReason } from '../../src/accounts/user.js';
+import type { EndReason, User } from '../../src/accounts/user.js';
 import { AuthError } from '../../src/errors.js';
 import { newTokenId } from '../../src/lib/ids.js';
 import { createKeys } from '../../src/stores/keys.js';
 import { createRedisStateStore } from '../../src/stores/redis/state-store.js';
 import { openDatabase } from '../../src/stores/sql/database.js';
 import { createSqliteStateStore } from '../../src/stores/sqlite/state-store.js';
-import { FENCE_MS, RACE_WINDOW_MS, type RotateResult, type Stale } from '../../src/tokens/state-store.js';
+import {
+  type AdoptToken,
+  FENCE_MS,
+  RACE_WINDOW_MS,
+  type RotateResult,
+  type Stale,
+} from '../../src/tokens/state-store.js';
 import { freePort } from '../support/free-port.js';
 import { freshPrefix, sharedRedisUrl } from '../support/redis-namespace.js';
 import { countTrips } from '../support/trip-counter.js';
@@ -361,6 +367,100 @@ async function contract(t: Test, adapter: Adapter): Promise<void> {
         }
       }
       t.ok(won > 0, 'some refreshes were first');
+    });
+  });
+
+  t.test('a token of an old system becomes a session', async (t) => {
+    /** As the service adopts it: asks for the generation, then SQL, then comes back. */
+    async function adopt(user: User, change: Partial<AdoptToken> = {}): Promise<Token> {
+      const token = newToken(user);
+      const generation = await store.adoptToken(adoptInput(token, change));
+      await store.adoptToken(adoptInput(token, { vouched: vouch(user, generation), ...change }));
+      return token;
+    }
+    const newToken = (user: User): Token => ({
+      ...{ userId: user.id, sessionId: newTokenId(), jti: newTokenId() },
+      issuedAtSeconds: seconds() - 3600,
+    });
+    const adoptInput = (token: Token, change: Partial<AdoptToken> = {}): AdoptToken => ({
+      ...token,
+      expiresAt: now() + DAY,
+      endsAtSeconds: seconds() + REFRESH_SECONDS,
+      authVersion: 1,
+      ip: '192.0.2.1',
+      userAgent: 'old/1',
+      now: now(),
+      ...change,
+    });
+    const vouch = (user: User, generation: string | undefined) => ({ user, generation: String(generation) });
+
+    await t.test('once SQL was asked under the generation of the moment', async (t) => {
+      const user = makeUser();
+      const token = newToken(user);
+      t.strictSame(await check(token), GONE);
+      const generation = await store.adoptToken(adoptInput(token));
+      t.match(generation, /^\d+$/);
+      t.equal(await bench.other.adoptToken(adoptInput(token)), generation, 'for whoever asks');
+      const other = vouch(user, `${generation}1`);
+      t.equal(await store.adoptToken(adoptInput(token, { vouched: other })), generation);
+      t.strictSame(await check(token), GONE);
+      t.equal(await store.adoptToken(adoptInput(token, { vouched: vouch(user, generation) })), undefined);
+      t.strictSame(await check(token), ok(user));
+      t.strictSame(await check(token, { type: 'refresh' }), ok(user));
+      t.strictSame(await store.listSessions({ userId: user.id, now: now() }), [], 'it is no session yet');
+      await advance(DAY);
+      t.strictSame(await check(token), GONE, 'it lives as long as the token');
+    });
+
+    await t.test('a change of the account in between asks for another look', async (t) => {
+      const user = makeUser();
+      const token = newToken(user);
+      const before = await store.adoptToken(adoptInput(token));
+      await store.fenceUser({ userId: user.id, fenceId: 'f1', now: now() });
+      const during = await store.adoptToken(adoptInput(token, { vouched: vouch(user, before) }));
+      t.not(during, undefined);
+      t.equal(await store.adoptToken(adoptInput(token, { vouched: vouch(user, during) })), undefined);
+      t.match(await check(token), { status: 'stale', authVersion: 1 }, 'a fence admits no snapshot');
+      const changed = raiseVersion(user, { authVersion: 2, authReason: 'password_change' });
+      const endSessions = 'password_change';
+      await store.publishUser({ userId: user.id, fenceId: 'f1', user: changed, endSessions, now: now() });
+      t.strictSame(await check(token), ended('password_change'));
+      t.strictSame(await check(await adopt(changed)), ended('password_change'), 'nor does one come later');
+    });
+
+    await t.test('it is rotated like any other, and listed from then on', async (t) => {
+      const user = makeUser();
+      const token = await adopt(user);
+      const results = await Promise.all(
+        Array.from({ length: 20 }, (_, n) => [store, bench.other][n % 2]!.rotate(rotateInput(token))),
+      );
+      assertOneSuccessor(t, results);
+      const next = successor(token, results[0]!);
+      const [listed] = await store.listSessions({ userId: user.id, now: now() });
+      t.match(listed, { id: token.sessionId, ip: '192.0.2.2', userAgent: 'old/1' });
+      t.equal(await store.adoptToken(adoptInput(token)), undefined, 'it does not start anew');
+      t.strictSame(await check(next, { type: 'refresh' }), ok(user));
+      await advance(RACE_WINDOW_MS);
+      t.strictSame(await rotate(token), REUSED);
+      t.equal(await store.adoptToken(adoptInput(token)), undefined);
+      t.strictSame(await rotate(token), ended('reuse'));
+    });
+
+    await t.test('one that was ended before anybody saw it stays ended', async (t) => {
+      const user = makeUser();
+      const token = newToken(user);
+      const generation = await store.adoptToken(adoptInput(token));
+      const { userId, sessionId } = token;
+      const end = { userId, sessionId, reason: 'logout' } as const;
+      t.equal(await store.endSession(end), false);
+      t.strictSame(await check(token), GONE, 'unless it is buried');
+      t.equal(await bench.other.endSession({ ...end, buryForMs: DAY }), true);
+      t.equal(await store.endSession({ ...end, reason: 'admin', buryForMs: DAY }), false);
+      t.equal(await store.adoptToken(adoptInput(token, { vouched: vouch(user, generation) })), undefined);
+      t.strictSame(await check(token), ended('logout'));
+      t.strictSame(await rotate(token), ended('logout'));
+      await advance(DAY);
+      t.strictSame(await check(token), GONE);
     });
   });
 

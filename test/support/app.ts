@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import { buildApp } from '../../src/app.js';
 import { type Config, loadConfig } from '../../src/config.js';
+import { findElsewhere } from './elsewhere.js';
 import { freshDatabase } from './postgres-server.js';
 import { freshPrefix } from './redis-namespace.js';
 
@@ -32,6 +33,8 @@ export async function testApp(
   t: Owner,
   { stores = 'embedded', env = {} }: { stores?: Stores; env?: Record<string, string> } = {},
 ): Promise<TestApp> {
+  // The same stores, so that what a test looks up or does here has happened there.
+  const elsewhere = stores === 'servers' && Object.keys(env).length === 0 ? findElsewhere() : undefined;
   const dataDir = mkdtempSync(join(tmpdir(), 'latchkey-'));
   const config = loadConfig({
     LATCHKEY_DATA_DIR: dataDir,
@@ -41,7 +44,7 @@ export async function testApp(
     RATE_LIMIT_REFRESH: 'off',
     RATE_LIMIT_ANON: 'off',
     RATE_LIMIT_USER: 'off',
-    ...(stores === 'servers' ? await servers(t) : {}),
+    ...(stores === 'servers' ? (elsewhere?.env ?? (await servers(t))) : {}),
     ...env,
   });
   let offset = 0;
@@ -62,10 +65,11 @@ export async function testApp(
   return {
     app,
     config,
-    send: (options) => app.inject(options),
+    send: (options) => (elsewhere ? elsewhere.send(options) : app.inject(options)),
     logs: () => lines,
     advance: (ms) => {
       offset += ms;
+      elsewhere?.advance(ms);
     },
   };
 }

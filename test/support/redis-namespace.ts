@@ -15,6 +15,22 @@ export function sharedRedisUrl(): string {
   return url;
 }
 
+/** As after a loss of everything that a test has written there. */
+export const emptyRedis = (prefix: string): Promise<void> => deleteKeys(sharedRedisUrl(), prefix);
+
+/** What is left of the life of each key (ms); -1 for one without an end. */
+export async function ttlsOf(prefix: string): Promise<number[]> {
+  const redis = new Redis(sharedRedisUrl());
+  try {
+    const ttls: number[] = [];
+    for await (const keys of redis.scanStream({ match: `${prefix}*`, count: 1_000 }))
+      ttls.push(...(await Promise.all((keys as string[]).map((key) => redis.pttl(key)))));
+    return ttls;
+  } finally {
+    redis.disconnect();
+  }
+}
+
 async function deleteKeys(url: string, prefix: string): Promise<void> {
   const redis = new Redis(url);
   try {

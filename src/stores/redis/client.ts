@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Cluster, Redis } from 'ioredis';
 import { storeUnavailable } from '../../errors.js';
@@ -77,7 +78,7 @@ export function connectRedis({
   function tryToConnect(): Promise<void> {
     const patience = new AbortController();
     const timer = delay(REDIS_TIMEOUT_MS, undefined, { ref: false, signal: patience.signal });
-    return Promise.race([connect(), timer])
+    return Promise.race([hangUp().then(connect), timer])
       .catch(() => undefined)
       .then(() => {
         patience.abort();
@@ -85,6 +86,14 @@ export function connectRedis({
         if (redis.status !== 'ready') tellLost();
       });
   }
+  /** Its peer has hung up, or may have, and the client has yet to notice. */
+  async function hangUp(): Promise<void> {
+    if (redis.status !== 'ready') return;
+    for (const stream of streams()) stream?.destroy();
+    await once(redis, 'end');
+  }
+  const isConnected = (): boolean =>
+    redis.status === 'ready' && streams().every((stream) => stream?.writable !== false);
   connecting = tryToConnect();
 
   /** Commands at the very start wait for the connection; later nothing waits for one that is down, unless it may freeze. */
@@ -94,7 +103,7 @@ export function connectRedis({
       return command();
     };
     const sentAt = performance.now();
-    if (mayFreeze && redis.status !== 'ready') connecting ??= tryToConnect();
+    if (mayFreeze && !isConnected()) connecting ??= tryToConnect();
     return (connecting ? connecting.then(send) : send()).then(
       (reply) => {
         onCommand(performance.now() - sentAt, false);
@@ -168,7 +177,7 @@ export function connectNode(url: string, { reconnects }: { reconnects: boolean }
     maxRetriesPerRequest: 0,
     connectTimeout: REDIS_TIMEOUT_MS,
     // A peer that vanished without a word is noticed by the first reply that is overdue.
-    socketTimeout: 2 * REDIS_TIMEOUT_MS,
+    ...(reconnects && { socketTimeout: 2 * REDIS_TIMEOUT_MS }),
     retryStrategy: (attempt) => (reconnects ? Math.min(50 * 2 ** attempt, 1000) : null),
     // After a failover the old primary answers as a replica: find the new one. Redis 6 buries the code in a sentence.
     reconnectOnError: (error) => error.message.includes('READONLY '),

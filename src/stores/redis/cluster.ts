@@ -41,7 +41,7 @@ export function connectCluster(
         commandTimeout: timeoutMs,
         connectTimeout: timeoutMs,
         // A node that vanished without a word is noticed by the first reply that is overdue.
-        socketTimeout: 2 * timeoutMs,
+        ...(reconnects && { socketTimeout: 2 * timeoutMs }),
       },
     },
   );

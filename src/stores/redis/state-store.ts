@@ -17,6 +17,7 @@ import { connectRedis, defineScript, type RedisOptions } from './client.js';
 import { hitLimits } from './limits.js';
 import { createRedisLoginStore } from './login-store.js';
 import { createRedisOtpStore } from './otp-store.js';
+import { adoptToken as adoptTokenLua } from './scripts/adopt-token.js';
 import * as checkTokenLua from './scripts/check-token.js';
 import * as endSessionLua from './scripts/end-session.js';
 import { openSession as openSessionLua } from './scripts/open-session.js';
@@ -30,6 +31,7 @@ const scripts = {
   checkToken: defineScript(checkTokenLua.checkToken),
   endAllSessions: defineScript(checkTokenLua.endAllSessions),
   rotate: defineScript(rotateLua),
+  adoptToken: defineScript(adoptTokenLua),
   endSession: defineScript(endSessionLua.endSession),
   listSessions: defineScript(endSessionLua.listSessions),
   forgetSessions: defineScript(endSessionLua.forgetSessions),
@@ -118,11 +120,32 @@ export function createRedisStateStore(options: RedisStateStoreOptions): Stores {
       return readRotate(unpack(reply), r);
     },
 
-    async endSession({ userId, sessionId, reason }) {
+    async adoptToken(a) {
+      const generation = await redis.run(
+        scripts.adoptToken,
+        [keys.session(a.userId, a.sessionId), keys.user(a.userId)],
+        [
+          a.now,
+          a.vouched?.generation ?? '',
+          a.expiresAt - a.now,
+          a.jti,
+          a.issuedAtSeconds,
+          Math.floor(a.expiresAt / 1000),
+          a.endsAtSeconds,
+          a.authVersion,
+          a.ip,
+          ...slicePieces(a.userAgent, 64, 3),
+          ...(a.vouched ? encodeUser(a.vouched.user) : []),
+        ],
+      );
+      return (generation as string) || undefined;
+    },
+
+    async endSession({ userId, sessionId, reason, buryForMs }) {
       const live = await redis.run(
         scripts.endSession,
         [keys.session(userId, sessionId), keys.user(userId), keys.index(userId)],
-        [sessionId, reason],
+        [sessionId, reason, buryForMs ?? ''],
       );
       return live === 1;
     },

@@ -165,16 +165,35 @@ export function createAccountStore(db: Kysely<Schema>, writeEvents: EventWriter)
       return row && toUser(row);
     },
 
+    async endSessions(id, reason) {
+      const row = await run(() =>
+        db
+          .updateTable('users')
+          .set({
+            version: sql<number>`version + 1`,
+            auth_version: sql<number>`auth_version + 1`,
+            auth_reason: reason,
+          })
+          .where('id', '=', id)
+          .returningAll()
+          .executeTakeFirst(),
+      );
+      return row && toUser(row);
+    },
+
     async erase(id, at) {
       return run(() =>
         db.transaction().execute(async (tx) => {
           const deleted = await tx
             .deleteFrom('users')
             .where('id', '=', id)
-            .returning(['is_superuser', 'is_active'])
+            .returning(['is_superuser', 'is_active', 'legacy_id'])
             .executeTakeFirst();
           if (!deleted) return false;
           if (deleted.is_superuser === 1 && deleted.is_active === 1) await requireSuperuserLeft(tx);
+          for (const table of ['revoked_tokens', 'drf_tokens'] as const) {
+            await tx.deleteFrom(table).where('legacy_id', '=', deleted.legacy_id).execute();
+          }
           await tx
             .updateTable('events')
             .set({ user_id: null, session_id: null, ip: null, ip_key: null, user_agent: null })

@@ -88,6 +88,28 @@ export function createCleaningStore(
       return Number(numDeletedRows);
     },
 
+    async deleteTokens(now, limit) {
+      const { numDeletedRows } = await run(() =>
+        db
+          .deleteFrom('revoked_tokens')
+          .where((e) =>
+            e(
+              e.refTuple('legacy_id', 'jti'),
+              'in',
+              e
+                .selectFrom('revoked_tokens')
+                .select(['legacy_id', 'jti'])
+                .where('expires_at', '<=', now)
+                .orderBy('expires_at')
+                .limit(limit)
+                .$asTuple('legacy_id', 'jti'),
+            ),
+          )
+          .executeTakeFirst(),
+      );
+      return Number(numDeletedRows);
+    },
+
     async deleteState(now, limit) {
       if (dialect !== 'sqlite') return 0;
       // In a transaction, which waits for its turn among the processes that share the file.

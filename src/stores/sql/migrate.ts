@@ -5,6 +5,8 @@ import { embeddedState } from './migrations/0002-embedded-state.js';
 import { oauthClients } from './migrations/0003-oauth-clients.js';
 import { securityEvents } from './migrations/0004-security-events.js';
 import { roles } from './migrations/0005-roles.js';
+import { legacyTokens } from './migrations/0006-legacy-tokens.js';
+import { passwordCosts } from './migrations/0007-password-costs.js';
 import type { Schema } from './schema.js';
 
 /** In order, for ever: a migration that has been released is never edited, only followed by another. */
@@ -14,6 +16,8 @@ export const migrations = (dialect: Dialect): Record<string, Migration> => ({
   '0003-oauth-clients': oauthClients,
   '0004-security-events': securityEvents(dialect),
   '0005-roles': roles(dialect),
+  '0006-legacy-tokens': legacyTokens,
+  '0007-password-costs': passwordCosts,
 });
 
 /**

@@ -13,6 +13,9 @@ export interface Schema {
   jobs: JobsTable;
   clients: ClientsTable;
   guards: GuardsTable;
+  password_costs: PasswordCostsTable;
+  revoked_tokens: RevokedTokensTable;
+  drf_tokens: DrfTokensTable;
 }
 
 export interface UsersTable {
@@ -101,4 +104,26 @@ export interface ClientsTable {
 
 export interface GuardsTable {
   name: string;
+}
+
+export interface PasswordCostsTable {
+  family: string;
+  units: number;
+}
+
+export interface RevokedTokensTable {
+  legacy_id: number;
+  jti: string;
+  /** The token's own. */
+  expires_at: number;
+}
+
+export interface DrfTokensTable {
+  /** SHA-256, in hex. */
+  key_hash: string;
+  legacy_id: number;
+  /** That of the account when the key was handed out. */
+  auth_version: number;
+  is_imported: number;
+  created_at: number;
 }

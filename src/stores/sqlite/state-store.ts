@@ -4,6 +4,7 @@ import { run } from '../sql/errors.js';
 import type { SqliteHandle } from '../sql/sqlite.js';
 import type { Stores } from '../stores.js';
 import { createStateTable, type Rows, type StateTable } from './rows.js';
+import { adoptToken } from './transitions/adopt-token.js';
 import { answerChallenge, openChallenge } from './transitions/challenge.js';
 import { checkToken, endAllSessions } from './transitions/check-token.js';
 import { countSend, uncountSend } from './transitions/count-send.js';
@@ -39,6 +40,7 @@ export function createSqliteStateStore({ sqlite, now = Date.now }: SqliteStateSt
     openSession: (input) => transact(input.now, (rows) => openSession(rows, keys, input)),
     checkToken: (input) => transact(input.now, (rows) => checkToken(rows, keys, input)),
     rotate: (input) => transact(input.now, (rows) => rotate(rows, keys, input)),
+    adoptToken: (input) => transact(input.now, (rows) => adoptToken(rows, keys, input)),
     endSession: (input) => transact(now(), (rows) => endSession(rows, keys, input)),
     endAllSessions: (input) => transact(input.now, (rows) => endAllSessions(rows, keys, input)),
     listSessions: (input) => transact(input.now, (rows) => listSessions(rows, keys, input.userId)),

@@ -1,11 +1,19 @@
 import { shared } from './shared.js';
 
-/** Ends one session. One that is dead or unknown is refused anyway, and keeps the reason it has. */
+/**
+ * Ends one session. One that is dead or unknown is refused anyway, and keeps the reason it has; but an unknown one of
+ * a token that could be adopted is buried: see `adopt-token`.
+ */
 export const endSession = `${shared}
-local session, user, index = KEYS[1], KEYS[2], KEYS[3]
+local session, user, index, bury = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[3])
 -- As require_writable, but allowed where memory has run out: ending a session frees some.
 redis.call('ZREM', index, '')
-local s = redis.call('HMGET', session, 'e', 'a')
+local s = redis.call('HMGET', session, 'e', 'a', 'end')
+if bury and not s[1] and not s[3] then
+  redis.call('HSET', session, 'end', ARGV[2])
+  redis.call('PEXPIRE', session, math.max(1000, bury))
+  return 1
+end
 if not is_live(s[1], s[2], redis.call('HMGET', user, 'e', 'a', 'd')) then return 0 end
 finish(session, index, ARGV[1], ARGV[2])
 return 1

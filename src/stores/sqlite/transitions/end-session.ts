@@ -1,19 +1,21 @@
-import type { EndReason } from '../../../accounts/user.js';
-import type { SessionRecord } from '../../../tokens/state-store.js';
+import type { EndSession, SessionRecord } from '../../../tokens/state-store.js';
 import type { Keys } from '../../keys.js';
 import type { Rows } from '../rows.js';
 import { forgetDevices } from './known-devices.js';
 import { finish, isLive, type SessionHash, type UserHash } from './shared.js';
 
-export interface EndSession {
-  userId: string;
-  sessionId: string;
-  reason: EndReason;
-}
-
-export function endSession(rows: Rows, keys: Keys, { userId, sessionId, reason }: EndSession): boolean {
+export function endSession(
+  rows: Rows,
+  keys: Keys,
+  { userId, sessionId, reason, buryForMs }: EndSession,
+): boolean {
   const session = rows.load<SessionHash>(keys.session(userId, sessionId));
   const s = session.value;
+  if (!s && buryForMs !== undefined) {
+    finish(session, reason);
+    session.expiresAt = rows.now + Math.max(1000, buryForMs);
+    return true;
+  }
   if (!s || 'end' in s || !isLive(s, rows.load<UserHash>(keys.user(userId)).value)) return false;
   finish(session, reason);
   return true;
@@ -25,7 +27,7 @@ export function listSessions(rows: Rows, keys: Keys, userId: string): SessionRec
   return rows
     .scan<SessionHash>(keys.session(userId, ''))
     .flatMap(({ rest: id, value: s }) => {
-      if ('end' in s || !isLive(s, u)) return [];
+      if ('end' in s || s.o || !isLive(s, u)) return [];
       return { id, createdAt: s.c, lastUsedAt: s.l, expiresAt: s.x * 1000, ip: s.ip, userAgent: s.ua };
     })
     .sort((a, b) => b.createdAt - a.createdAt);

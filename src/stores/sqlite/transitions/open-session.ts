@@ -2,10 +2,16 @@ import type { OpenSession } from '../../../tokens/state-store.js';
 import type { Keys } from '../../keys.js';
 import type { Rows } from '../rows.js';
 import { rememberDevice } from './known-devices.js';
-import { isFenced, isLive, keep, newUser, type SessionHash, type UserHash, writeUser } from './shared.js';
-
-/** As much of a user agent as Redis keeps. */
-const USER_AGENT_LENGTH = 192;
+import {
+  isFenced,
+  isLive,
+  keep,
+  newUser,
+  type SessionHash,
+  USER_AGENT_LENGTH,
+  type UserHash,
+  writeUser,
+} from './shared.js';
 
 export function openSession(rows: Rows, keys: Keys, o: OpenSession): { generation: string } {
   const { now } = rows;

@@ -49,7 +49,7 @@ export function rotate(rows: Rows, keys: Keys, r: Rotate): RotateResult {
     finish(session, 'expired');
     return { status: 'ended', reason: 'expired' };
   }
-  session.value = { ...s, j: r.next.jti, p: jti, k: now, l: now, i, x, ip: r.ip, n: undefined };
+  session.value = { ...s, j: r.next.jti, p: jti, k: now, l: now, i, x, ip: r.ip, n: undefined, o: undefined };
   session.expiresAt = x * 1000;
   keep(standing.user, session.expiresAt);
   return { status: 'rotated', limit, jti: r.next.jti, issuedAtSeconds: i, expiresAtSeconds: x, lastIp, user };

@@ -21,6 +21,8 @@ export interface LiveSession extends Counter {
   l: number;
   ip: string;
   ua: string;
+  /** An old system's token that has not been refreshed: no session to list. In Redis the index does not name it. */
+  o?: 1;
 }
 
 export type SessionHash = LiveSession | { end: EndReason };
@@ -40,6 +42,9 @@ interface Counter {
   rc?: number;
   rt?: number;
 }
+
+/** As much of a user agent as Redis keeps. */
+export const USER_AGENT_LENGTH = 192;
 
 const DAY_MS = 86_400_000;
 const REASONS_KEPT = 8;
