@@ -70,7 +70,7 @@ export function Profile({ user }: { user: User }) {
                   label={texts.userType}
                   value={present}
                   options={[...types, ...settings.userTypes].map(
-                    (type) => [type, type && typeName(type)] as const,
+                    (type) => [type, type ? typeName(type) : '–'] as const,
                   )}
                   fault={faults.user_type}
                 />
