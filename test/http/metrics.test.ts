@@ -237,6 +237,7 @@ t.test('a store that is away is counted as such', async (t) => {
   t.equal(at('failures_total', { code: 'store_unavailable', status: '503' }), 2);
 
   const alone = await testApp(t, {
+    areAway: true,
     env: { DATABASE_URL: 'postgres://nobody@127.0.0.1:9/none', REDIS_URL: redis.url, MIGRATE: 'off' },
   });
   await t.rejects(alone.app.database.ping(), { code: 'store_unavailable' });

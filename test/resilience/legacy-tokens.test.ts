@@ -181,7 +181,10 @@ t.test('what old tokens cost', async (t) => {
     const answer = await app.send(request);
     if (answer.statusCode !== 200) throw new Error(`${request.url}: ${answer.body}`);
     await app.app.events.flush();
-    const statements = sql.statements().filter((statement) => !statement.includes('"events"')).length;
+    // Events aside; and what roles allow is read again every few seconds, whoever asks.
+    const statements = sql
+      .statements()
+      .filter((statement) => !/"(events|event_counts|roles)"/.test(statement)).length;
     return { trips: redis.trips(), statements };
   }
 
