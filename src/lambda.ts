@@ -65,8 +65,17 @@ export async function clean(_event: unknown, context: Context): Promise<string> 
 /** While the instance was frozen its peers may have hung up: a turn of the event loop reads what they had to say. */
 const hearOfLostConnections = (): Promise<void> => turn();
 
+/** What is only counted, as refreshes are, is stored with the next event, or after this (ms). */
+const COUNTS_MS = 10_000;
+let storedAt = 0;
+
 /** The log tells of a failure. Then they wait in memory for the next request: no answer is withheld for that. */
-const storeEvents = (): Promise<void> => app.events.flush().catch(() => undefined);
+async function storeEvents(): Promise<void> {
+  const { events } = app;
+  if (events.waiting() === 0 && Date.now() < storedAt + COUNTS_MS) return;
+  storedAt = Date.now();
+  await events.flush().catch(() => undefined);
+}
 
 /**
  * The event as the adapter is to read it. Who the caller is stands in the request context, which API Gateway writes and no

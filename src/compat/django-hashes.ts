@@ -13,7 +13,8 @@ const derivePbkdf2 = promisify(pbkdf2);
 /** Each version of Django asks for more, the newest for 1,500,000; this is about a second of work on one core. */
 const MAX_ITERATIONS = 4_000_000;
 const DIGESTS = { pbkdf2_sha256: { name: 'sha256', bytes: 32 }, pbkdf2_sha1: { name: 'sha1', bytes: 20 } };
-const PBKDF2 = /^(pbkdf2_sha256|pbkdf2_sha1)\$(\d{1,7})\$([^$]{1,128})\$([A-Za-z0-9+/]{27,43}=)$/;
+const PBKDF2 =
+  /^(pbkdf2_sha256|pbkdf2_sha1)\$(\d{1,7})\$([^$\p{Cc}\p{Cs}]{1,128})\$([A-Za-z0-9+/]{27,43}=)$/u;
 
 const pbkdf2Scheme: PasswordScheme = {
   read(stored) {
@@ -93,7 +94,7 @@ const deriveScrypt = promisify<string, string | Buffer, number, object, Buffer>(
 const MAX_SCRYPT_BYTES = 268_435_456;
 const MAX_SCRYPT_WORK = 4_194_304;
 const SCRYPT_BYTES = 64;
-const SCRYPT = /^scrypt\$(\d{1,8})\$([^$]{1,128})\$(\d{1,3})\$(\d{1,3})\$([A-Za-z0-9+/]{86}==)$/;
+const SCRYPT = /^scrypt\$(\d{1,8})\$([^$\p{Cc}\p{Cs}]{1,128})\$(\d{1,3})\$(\d{1,3})\$([A-Za-z0-9+/]{86}==)$/u;
 
 const scryptScheme: PasswordScheme = {
   read(stored) {

@@ -234,6 +234,8 @@ t.test('a bad row is reported and skipped, whole', async (t) => {
     [user(-3), /primary key/],
     [user('0d9f8c5e-0000-4000-8000-000000000000'), /primary key/],
     [user(null), /primary key/],
+    [user(2 ** 53 - 1), /primary key/],
+    [user(9, { password: HASH.replace('salt', 's\0t') }), /password hash/],
     [user(10, { username: '', email: '' }), /nothing is left/],
     [user(11, { username: 'a b', email: 'no address' }), /nothing is left/],
     [user(12, { username: 12 }), /username is no text/],
@@ -259,7 +261,7 @@ t.test('a bad row is reported and skipped, whole', async (t) => {
   t.equal((await accounts(here)).length, 1, 'a rehearsal writes nothing');
   const report = await here.take(text);
   t.same({ ...planned, dry_run: false }, report, 'and says what is going to be');
-  t.same(report.users, { read: 21, imported: 2, already_there: 0, skipped: 19 });
+  t.same(report.users, { read: 23, imported: 2, already_there: 0, skipped: 21 });
   t.same(
     (await accounts(here)).map(({ legacy_id }) => legacy_id),
     [1, 20, 30],
@@ -353,6 +355,31 @@ t.test('files that are none, and options that say nothing', async (t) => {
   await t.rejects(importDjango(needs, '/nowhere.json', {}), usage(/no file/));
   const lines = [user(1), user(2)].map((row) => JSON.stringify(row)).join('\n');
   t.match(await here.take(`\ufeff${lines}`), { users: { imported: 2 } }, 'an object on each line');
+});
+
+t.test('an import that was interrupted goes on where it was', async (t) => {
+  const here = await setup(t);
+  const rows = Array.from({ length: 1100 }, (_, n) => user(n + 1));
+  const file = join(
+    t.testdir({ 'users.json': rows.map((row) => JSON.stringify(row)).join('\n') }),
+    'users.json',
+  );
+  const store = createImportStore(here.database.db, here.database.dialect);
+  let batches = 0;
+  const failing = {
+    ...store,
+    insertAccounts: async (accounts: Parameters<typeof store.insertAccounts>[0]) => {
+      batches += 1;
+      if (batches === 2) throw new Error('pulled the plug');
+      return store.insertAccounts(accounts);
+    },
+  };
+  const needs = { defaultRole: 'viewer', phoneRegion: 'IR', screen: { write: () => 1 }, now: () => NOW };
+  await t.rejects(importDjango({ ...needs, store: failing }, file, {}), { message: 'pulled the plug' });
+  t.equal((await accounts(here)).length, 500);
+  const report = JSON.parse(await importDjango({ ...needs, store }, file, { json: true }));
+  t.same(report.users, { read: 1100, imported: 600, already_there: 500, skipped: 0 });
+  t.equal((await accounts(here)).length, 1100);
 });
 
 t.test('progress is a bar on a terminal', async (t) => {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -93,6 +93,19 @@ t.test('what is deployed', async (t) => {
   t.match(policies, /parameter\/latchkey\/prod\/\*/);
   t.match(policies, /AWSLambdaVPCAccessExecutionRole/);
   t.notMatch(policies, /"Action":"?\[?"\*|:\*"\]?,"Resource":"\*"/, 'and not everything');
+});
+
+t.test('what goes into a container is there', async (t) => {
+  const text = readFileSync(join(root, 'Dockerfile'), 'utf8');
+  const copied = [...text.matchAll(/^COPY (?!--)(.+) \S+$/gm)].flatMap(([, names = '']) => names.split(' '));
+  t.ok(copied.length > 5);
+  const letIn = readFileSync(join(root, '.dockerignore'), 'utf8').match(/(?<=^!).+/gm);
+  t.strictSame(copied.sort(), [...(letIn ?? [])].sort(), 'and nothing else is sent to the builder');
+  for (const name of copied) t.ok(existsSync(join(root, name)), name);
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const [, entry = ''] = /^CMD \["node", "(.+?)",/m.exec(text) ?? [];
+  t.match(scripts.start, entry, 'and what is started is what npm start starts');
+  t.match(readFileSync(join(root, 'compose.yaml'), 'utf8'), /JWT_SIGNING_KEY: \$\{JWT_SIGNING_KEY:\?/);
 });
 
 t.test('npm run offline answers as the server does', async (t) => {

@@ -50,10 +50,13 @@ function parse({ json, offset }: RawObject, model = '?'): Reading {
 const isRecord = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** Those who register after an import get numbers above the highest, which still have to be exact. */
+const MAX_ID = 2 ** 52;
+
 /** A primary key of integers, also written as text; `undefined` for any other. */
 export function readId(value: unknown): number | undefined {
   const id = typeof value === 'string' && /^\d{1,16}$/.test(value) ? Number(value) : value;
-  return typeof id === 'number' && Number.isSafeInteger(id) && id > 0 ? id : undefined;
+  return typeof id === 'number' && Number.isSafeInteger(id) && id > 0 && id <= MAX_ID ? id : undefined;
 }
 
 const ISO = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/;

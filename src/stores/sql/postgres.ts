@@ -12,6 +12,15 @@ const SMALL_POOL_SIZE = 2;
 /** bigint columns hold milliseconds and row numbers: far below 2^53. */
 const INT8_OID = 20;
 
+/**
+ * The server stops too: nothing of an abandoned request may commit much later, when its fence has gone. On Lambda the
+ * role has these limits (docs/deploying-to-lambda.md): RDS Proxy refuses connections that ask for them.
+ */
+const SERVER_LIMITS = {
+  statement_timeout: 5 * TIMEOUT_MS,
+  idle_in_transaction_session_timeout: 5 * TIMEOUT_MS,
+} as const;
+
 export interface PostgresOptions {
   url: string;
   onError(error: Error): void;
@@ -22,12 +31,9 @@ export interface PostgresOptions {
 export function openPostgres({ url, onError, mayFreeze }: PostgresOptions): Kysely<Schema> {
   const pool = new pg.Pool({
     connectionString: url,
-    ...(mayFreeze ? { max: SMALL_POOL_SIZE, idleTimeoutMillis: 0 } : { max: POOL_SIZE }),
+    ...(mayFreeze ? { max: SMALL_POOL_SIZE, idleTimeoutMillis: 0 } : { max: POOL_SIZE, ...SERVER_LIMITS }),
     connectionTimeoutMillis: TIMEOUT_MS,
     query_timeout: TIMEOUT_MS,
-    // The server stops too: nothing of an abandoned request may commit much later, when its fence has gone.
-    statement_timeout: 5 * TIMEOUT_MS,
-    idle_in_transaction_session_timeout: 5 * TIMEOUT_MS,
     types: {
       getTypeParser: (oid, format) => (oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format)),
     } as pg.CustomTypesConfig,
