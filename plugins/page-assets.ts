@@ -21,6 +21,8 @@ export interface PageAssets {
   files: ReadonlyMap<string, PageAsset>;
   /** The name of `main.js` and the like as it is now. */
   nameOf(entry: string): string;
+  /** What `main.js` imports before it runs. */
+  imported: readonly string[];
 }
 
 const TYPES: Record<string, string> = {
@@ -48,10 +50,15 @@ function readAssets(folder: URL): PageAssets | undefined {
     const body = readFileSync(new URL(name, folder));
     files.set(name, { body, type, etag: `"${createHash('sha256').update(body).digest('base64url')}"` });
   }
-  return { files, nameOf: (entry) => manifest[entry] as string };
+  return { files, nameOf: (entry) => manifest.names[entry] as string, imported: manifest.imported };
 }
 
-function readManifest(file: URL): Record<string, string> | undefined {
+interface Manifest {
+  names: Record<string, string>;
+  imported: string[];
+}
+
+function readManifest(file: URL): Manifest | undefined {
   try {
     return JSON.parse(readFileSync(file, 'utf8'));
   } catch (error) {

@@ -43,11 +43,14 @@ export async function buildPages(root, dir) {
   ]);
   const outputs = Object.assign({}, ...results.map(({ metafile }) => metafile.outputs));
   copyFileSync(join(root, 'src/pages/mark.svg'), join(outdir, 'mark.svg'));
-  const manifest = Object.fromEntries(
-    Object.entries(ENTRIES).map(([name, source]) => [name, outputOf(outputs, source)]),
+  const pathOf = (source) => Object.keys(outputs).find((path) => outputs[path].entryPoint === source);
+  const names = Object.entries(ENTRIES).map(([name, source]) => [name, basename(pathOf(source))]);
+  const { imports } = outputs[pathOf(ENTRIES['main.js'])];
+  const imported = imports
+    .filter(({ kind }) => kind === 'import-statement')
+    .map(({ path }) => basename(path));
+  writeFileSync(
+    join(outdir, 'manifest.json'),
+    JSON.stringify({ names: Object.fromEntries(names), imported }),
   );
-  writeFileSync(join(outdir, 'manifest.json'), JSON.stringify(manifest));
 }
-
-const outputOf = (outputs, source) =>
-  basename(Object.entries(outputs).find(([, { entryPoint }]) => entryPoint === source)[0]);

@@ -22,7 +22,7 @@ const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
-  "img-src 'self' data:",
+  "img-src 'self'",
   "connect-src 'self'",
   "base-uri 'none'",
   "form-action 'none'",
@@ -42,6 +42,7 @@ export const pages: FastifyPluginAsyncTypebox<PagesOptions> = async (app, option
   const files = {
     boot: urlOf(assets.nameOf('boot.js')),
     script: urlOf(assets.nameOf('main.js')),
+    imported: assets.imported.map(urlOf),
     styles: urlOf(assets.nameOf('main.css')),
     mark: urlOf(MARK),
   };

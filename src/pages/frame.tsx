@@ -26,17 +26,6 @@ export function Frame({ children }: { children: ComponentChildren }) {
       <a class="skip" href="#main">
         {texts.skip}
       </a>
-      {!isOnline && (
-        <div class="bar">
-          <Notice kind="warn">{texts.offline}</Notice>
-        </div>
-      )}
-      {/* Pages without anybody signed in show it in their own way. */}
-      {trouble && user && (
-        <div class="bar">
-          <ProblemNotice problem={trouble} />
-        </div>
-      )}
       <header class={isInside ? 'top lined' : 'top'}>
         <Link class="brand" to={user ? PATHS.account : PATHS.signIn}>
           <Mark />
@@ -67,6 +56,11 @@ export function Frame({ children }: { children: ComponentChildren }) {
         {children}
       </main>
       <footer class="foot">{texts.footer}</footer>
+      <div class="bars">
+        {!isOnline && <Notice kind="warn">{texts.offline}</Notice>}
+        {/* Pages without anybody signed in show it in their own way. */}
+        {trouble && user && <ProblemNotice problem={trouble} />}
+      </div>
     </div>
   );
 }

@@ -44,7 +44,13 @@ export async function restore(): Promise<void> {
     user.set(await client.restore());
   } catch (error) {
     sessionTrouble.set(error as AuthError);
+    const { retryAfter } = error as AuthError;
+    if (retryAfter) setTimeout(restoreIfUnknown, retryAfter * 1000);
   }
+}
+
+function restoreIfUnknown(): void {
+  if (user.get() === undefined) void restore();
 }
 
 export async function signOut(): Promise<void> {
@@ -64,4 +70,8 @@ export function signInPath(): string {
   return `${PATHS.signIn}?next=${encodeURIComponent(settings.base + path + search)}`;
 }
 
-if (client.state.authenticated) void restore();
+restoreIfUnknown();
+addEventListener('online', () => {
+  sessionTrouble.set(undefined);
+  restoreIfUnknown();
+});

@@ -5,6 +5,8 @@ import type { PageSettings } from './settings.js';
 export interface ShellFiles {
   boot: string;
   script: string;
+  /** By the script: asked for together with it. */
+  imported: readonly string[];
   styles: string;
   mark: string;
 }
@@ -31,7 +33,7 @@ export const renderShell = (
 <script src="${files.boot}"></script>
 <link rel="stylesheet" href="${files.styles}">
 <link rel="icon" href="${files.mark}" type="image/svg+xml">
-<script type="module" src="${files.script}"></script>
+${files.imported.map((url) => `<link rel="modulepreload" href="${url}">\n`).join('')}<script type="module" src="${files.script}"></script>
 </head>
 <body>
 <div id="page"></div>

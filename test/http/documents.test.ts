@@ -8,6 +8,7 @@ import { CODES } from '../../src/contract/codes.js';
 import { fieldMessage, type Locale, MESSAGES } from '../../src/contract/messages.js';
 import { User } from '../../src/contract/user.js';
 import { latchkey } from '../../src/latchkey.js';
+import { PATHS } from '../../src/pages/paths.js';
 import { bearer, signUp, type TestApp, testApp } from '../support/app.js';
 import { withRedis } from '../support/redis-server.js';
 import { decode, expectProblem, forge, meOf, refreshWith, verifyOf } from './answers.js';
@@ -33,6 +34,13 @@ interface OpenApi {
 /** The operations of old systems, whose failures are no problem documents. */
 const isCompat = ({ tags = [] }: Operation): boolean =>
   tags.some((tag) => ['simplejwt', 'neuralflow', 'phone-otp', 'pycoder'].includes(tag));
+
+/** For people. */
+const PAGES = new Set<string>([
+  ...Object.values(PATHS),
+  ...['/admin', '/admin/users/:id'],
+  ...['/templates/auth/jwt_login.html', '/core/enhanced-dashboard'],
+]);
 
 /** Asks no store, reads no body, counts nothing: cannot fail in any way worth naming. */
 const CANNOT_FAIL = new Set(['health', 'jwks', 'openapi']);
@@ -74,7 +82,8 @@ t.test('the OpenAPI document', async (t) => {
     t.strictSame(
       hidden
         .map(({ url }) => url)
-        .filter((url) => url !== '/' && url !== '*' && !/^\/(docs|static\/)/.test(url)),
+        .filter((url) => url !== '/' && url !== '*' && !/^\/(docs|static\/|assets\/)/.test(url))
+        .filter((url) => !PAGES.has(url)),
       [],
       'only pages and preflights are left out',
     );

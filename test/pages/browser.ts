@@ -69,7 +69,8 @@ export async function visitor(
     reducedMotion: 'reduce',
     ...options,
   });
-  context.setDefaultTimeout(10_000);
+  // Other tests may have the machine to themselves for a while.
+  context.setDefaultTimeout(30_000);
   const complaints: string[] = [];
   context.on('weberror', (error) => complaints.push(`uncaught: ${error.error().message}`));
   context.on('console', (message) => {

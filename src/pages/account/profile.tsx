@@ -17,7 +17,9 @@ export function Profile({ user }: { user: User }) {
   const texts = { ...useTexts(uiTexts), ...useTexts(authTexts), ...useTexts(accountTexts) };
   const typeName = useTexts(userTypeName);
   const [isSaved, setSaved] = useState(false);
-  const types = user.user_type && !settings.userTypes.includes(user.user_type) ? [user.user_type] : [];
+  // None yet, or one that is no longer offered.
+  const present = user.user_type ?? '';
+  const types = settings.userTypes.includes(present) ? [] : [present];
   return (
     <Section id="profile" title={texts.profile} lead={texts.profileLead}>
       <Form
@@ -66,8 +68,10 @@ export function Profile({ user }: { user: User }) {
                 <SelectField
                   name="user_type"
                   label={texts.userType}
-                  value={user.user_type ?? ''}
-                  options={[...types, ...settings.userTypes].map((type) => [type, typeName(type)] as const)}
+                  value={present}
+                  options={[...types, ...settings.userTypes].map(
+                    (type) => [type, type ? typeName(type) : '–'] as const,
+                  )}
                   fault={faults.user_type}
                 />
               )}
