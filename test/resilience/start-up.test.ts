@@ -37,6 +37,7 @@ const MIGRATIONS = [
   '0004-security-events',
   '0005-roles',
   '0006-legacy-tokens',
+  '0007-password-costs',
 ];
 
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));

@@ -27,6 +27,7 @@ const MIGRATIONS = [
   '0004-security-events',
   '0005-roles',
   '0006-legacy-tokens',
+  '0007-password-costs',
 ];
 const unavailable = { name: 'AuthError', code: 'store_unavailable', retryAfter: 1 };
 
@@ -110,6 +111,7 @@ async function migrations(t: Test, dialect: Dialect): Promise<void> {
     'events',
     'guards',
     'jobs',
+    'password_costs',
     'revoked_tokens',
     'roles',
     'users',
