@@ -43,7 +43,7 @@ t.test('what is deployed', async (t) => {
     readFileSync(join(dir, 'latchkey.zip'), 'latin1').match(/build\/lambda\/[\w.-]+?\.(mjs|node)/g) ?? [];
   t.strictSame(
     [...new Set(names)].filter((name) => !/-[A-Z0-9]{8}\.mjs/.test(name)).map((name) => name.slice(13)),
-    ['argon2.armv8.glibc.node', 'index.mjs'],
+    ['argon2.armv8.glibc.node', 'bcrypt.glibc.node', 'index.mjs'],
   );
 
   const template = readFileSync(join(dir, 'cloudformation-template-update-stack.json'), 'utf8');
