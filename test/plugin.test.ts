@@ -559,7 +559,7 @@ t.test('options are the settings of the service', async (t) => {
 
 /** Settings of a server, or a second name of another. */
 const SERVERS = new Set([
-  ...['HOST', 'PORT', 'TRUST_PROXY', 'LOG_LEVEL'],
+  ...['HOST', 'PORT', 'TRUST_PROXY', 'LOG_LEVEL', 'LOG_FORMAT'],
   // An option as well, with another default.
   'PAGES',
   ...['JWT_SECRET_KEY', 'JWT_ACCESS_TOKEN_LIFETIME', 'JWT_REFRESH_TOKEN_LIFETIME'],
