@@ -10,23 +10,19 @@ import { User } from '../src/contract/user.js';
 
 const SHARED = [Problem, User, Pair, PairWithUser, Session, Event, AnyEvent, Role];
 
-export interface SchemasOptions {
-  /**
-   * Makes a serializer or a validator when the first request needs it. Making them all takes a third of the start, of
-   * which an instance of AWS Lambda has many.
-   */
-  lazy: boolean;
-}
-
 type SerializerCompiler = NonNullable<FastifyInstance['serializerCompiler']>;
 
-/** The schemas that routes refer to, and what makes serializers of them, whatever an application around us uses. */
-export default fp<SchemasOptions>(
-  async (app, { lazy }) => {
+/**
+ * The schemas that routes refer to, and what makes serializers of them, whatever an application around us uses. Each is
+ * made when the first request needs it: to make them all took two thirds of the start, and a command, an instance of
+ * AWS Lambda or a test uses few of them.
+ */
+export default fp(
+  async (app) => {
     for (const schema of SHARED) app.addSchema(schema);
     const compiler = await defaultSerializerCompiler();
-    app.setSerializerCompiler(lazy ? (route) => whenUsed(() => compiler(route)) : compiler);
-    if (lazy) app.setValidatorCompiler((route) => whenUsed(() => TypeBoxValidatorCompiler(route)));
+    app.setSerializerCompiler((route) => whenUsed(() => compiler(route)));
+    app.setValidatorCompiler((route) => whenUsed(() => TypeBoxValidatorCompiler(route)));
     // That of an application around us would stand in for the compiled ones.
     app.setReplySerializer(undefined as never);
   },
@@ -34,13 +30,11 @@ export default fp<SchemasOptions>(
 );
 
 /** The function that `make` makes, made at its first call. */
-function whenUsed<Args extends unknown[], Result>(
-  make: () => (...args: Args) => Result,
-): (...args: Args) => Result {
+function whenUsed<Value, Result>(make: () => (value: Value) => Result): (value: Value) => Result {
   let made: ReturnType<typeof make> | undefined;
-  return (...args) => {
+  return (value) => {
     made ??= make();
-    return made(...args);
+    return made(value);
   };
 }
 

@@ -94,7 +94,7 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     });
   }
   await app.register(jsonBody);
-  await app.register(schemas, { lazy: config.lambda });
+  await app.register(schemas);
   // Read only where it is served: the Lambda bundle has none of it.
   if (hasDocs) await app.register(import('../plugins/docs.js'), { publicUrl, version: VERSION });
 

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { compile, testFiles } from './runner/build.mjs';
 import { readCoverage } from './runner/coverage.mjs';
+import { bringOtherNodes } from './runner/other-nodes.mjs';
 import { findServers, RunError, requireNode } from './runner/prerequisites.mjs';
 import { tapReport } from './runner/tap-report.mjs';
 
@@ -35,6 +36,7 @@ async function run() {
   stopIfInterrupted();
 
   const files = selectFiles();
+  const stopNodes = files.some((file) => file.includes('/lambda/')) ? bringOtherNodes(root) : undefined;
   const runDir = makeRunDir();
   const support = await importSupport();
   try {
@@ -42,6 +44,7 @@ async function run() {
     stopIfInterrupted();
     await runTap(files);
   } finally {
+    await stopNodes?.();
     await support.stopRecorded(runDir);
     rmSync(runDir, { recursive: true, force: true });
   }
