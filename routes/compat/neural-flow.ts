@@ -1,8 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { announceToken } from '../../plugins/authenticate.js';
 import { readingAs } from '../../plugins/compat-dialect.js';
-import { setLimitHeaders } from '../../plugins/limit-headers.js';
-import { clientOf } from '../../plugins/request-context.js';
 import {
   Dashboard,
   describePerson,
@@ -14,10 +11,11 @@ import {
   SignedInBody,
 } from '../../src/compat/neural-flow.js';
 import { readProfile } from '../../src/compat/profile.js';
-import { chooseObtainForm, namesOf, ObtainBody, RefreshBody } from '../../src/compat/simple-jwt.js';
+import { chooseObtainForm, ObtainBody, RefreshBody } from '../../src/compat/simple-jwt.js';
 import { type Locale, pickLocale } from '../../src/contract/messages.js';
 import { describeEvent, describeSession, markSignedIn } from '../present.js';
 import { CONSUMES, neuralFlowFailures } from './responses.js';
+import { renewPair, signInByPassword } from './token-pair.js';
 
 export interface NeuralFlowOptions {
   /** Of messages to those who have no preference. */
@@ -94,12 +92,8 @@ export const neuralFlowTokens: FastifyPluginAsyncTypebox<NeuralFlowOptions> = as
       response: { 200: Pair, ...neuralFlowFailures(401) },
     },
     handler: async (request, reply) => {
-      const { password, ...names } = request.body;
-      const locale = pickLocale(request.headers['accept-language'], defaultLocale);
-      const client = request.clientWithDevice();
-      const signedIn = await app.accounts.login(namesOf(names), password, client, locale);
-      markSignedIn(reply, signedIn);
-      return { access: signedIn.pair.access, refresh: signedIn.pair.refresh };
+      const { pair } = await signInByPassword(app, request, reply, defaultLocale);
+      return { access: pair.access, refresh: pair.refresh };
     },
   });
 
@@ -112,12 +106,8 @@ export const neuralFlowTokens: FastifyPluginAsyncTypebox<NeuralFlowOptions> = as
       response: { 200: Pair, ...neuralFlowFailures(401) },
     },
     handler: async (request, reply) => {
-      const { pair, limit } = await app.countRefused(request, reply, () =>
-        app.sessions.refresh(request.body.refresh, clientOf(request)),
-      );
-      if (limit) setLimitHeaders(reply, limit);
-      announceToken(reply, pair.accessExpiresAt, app.clock());
-      return { access: pair.access, refresh: pair.refresh };
+      const { access, refresh } = await renewPair(app, request, reply, { rotation: true });
+      return { access, refresh };
     },
   });
 };

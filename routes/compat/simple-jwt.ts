@@ -1,13 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { announceToken } from '../../plugins/authenticate.js';
 import { readingAs } from '../../plugins/compat-dialect.js';
-import { setLimitHeaders } from '../../plugins/limit-headers.js';
 import { clientOf } from '../../plugins/request-context.js';
 import {
   AnyBody,
   chooseObtainForm,
   Nothing,
-  namesOf,
   ObtainBody,
   Obtained,
   RefreshBody,
@@ -15,11 +13,11 @@ import {
   Revoked,
   VerifyBody,
 } from '../../src/compat/simple-jwt.js';
-import { type Locale, pickLocale } from '../../src/contract/messages.js';
+import type { Locale } from '../../src/contract/messages.js';
 import { AuthError } from '../../src/errors.js';
-import { markSignedIn } from '../present.js';
 import { endSessionOf } from './end-session.js';
 import { CONSUMES, drfFailures, revocationFailures } from './responses.js';
+import { renewPair, signInByPassword } from './token-pair.js';
 
 export interface SimpleJwtOptions {
   /** Of messages to those who have no preference. */
@@ -45,12 +43,8 @@ export const simpleJwt: FastifyPluginAsyncTypebox<SimpleJwtOptions> = async (
       response: { 200: Obtained, ...drfFailures(401) },
     },
     handler: async (request, reply) => {
-      const { password, ...names } = request.body;
-      const locale = pickLocale(request.headers['accept-language'], defaultLocale);
-      const client = request.clientWithDevice();
-      const signedIn = await app.accounts.login(namesOf(names), password, client, locale);
-      markSignedIn(reply, signedIn);
-      return { refresh: signedIn.pair.refresh, access: signedIn.pair.access };
+      const { pair } = await signInByPassword(app, request, reply, defaultLocale);
+      return { refresh: pair.refresh, access: pair.access };
     },
   });
 
@@ -63,13 +57,8 @@ export const simpleJwt: FastifyPluginAsyncTypebox<SimpleJwtOptions> = async (
       response: { 200: Refreshed, ...drfFailures(401) },
     },
     handler: async (request, reply) => {
-      const renew = rotation ? app.sessions.refresh : app.sessions.renewAccess;
-      const { pair, limit } = await app.countRefused(request, reply, () =>
-        renew(request.body.refresh, clientOf(request)),
-      );
-      if (limit) setLimitHeaders(reply, limit);
-      announceToken(reply, pair.accessExpiresAt, app.clock());
-      return { access: pair.access, ...(rotation && { refresh: pair.refresh }) };
+      const { access, refresh } = await renewPair(app, request, reply, { rotation });
+      return { access, ...(rotation && { refresh }) };
     },
   });
 

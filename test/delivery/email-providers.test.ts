@@ -15,8 +15,8 @@ import { createSesEmail } from '../../src/delivery/ses.js';
 import { createSmtpEmail } from '../../src/delivery/smtp.js';
 import { readSmtpUrl } from '../../src/delivery/smtp-url.js';
 import { writeEmail } from '../../src/delivery/write-email.js';
-import { describeError } from '../../src/lib/describe-error.js';
 import { freePort } from '../support/free-port.js';
+import { describeFailure, type Failure, ofAccount, ofMessage, passing } from './failure.js';
 import { httpDouble, type Received } from './http-double.js';
 import { ARRIVAL, type Delivered, mailServer, PASSWORD, scriptedServer, USER } from './mail-server.js';
 import { selfSigned } from './self-signed.js';
@@ -53,38 +53,11 @@ const message = (fields: Partial<EmailMessage> = {}): EmailMessage => ({
 /** Nothing of these may be in an error that reaches a log. */
 const SECRETS = /somebody|example\.(?:org|com)|Zk3vQm9s|zq9|رمز|بازیابی|smtps?:|http:|127\.0\.0\.1/i;
 
-interface Failure {
-  message: string;
-  retryable: boolean;
-  ofProvider: boolean;
-}
-
 const PATIENT = new AbortController().signal;
 
-/** The failure of a send, after a look at whether it gives anything away. */
-async function failureOf(
-  t: Test,
-  provider: EmailProvider,
-  sent = message(),
-  signal = PATIENT,
-): Promise<Failure> {
-  try {
-    await provider.send(sent, signal);
-  } catch (error) {
-    if (!(error instanceof DeliveryError)) throw error;
-    const { stack: _, ...described } = describeError(error);
-    t.notMatch(JSON.stringify(described), SECRETS);
-    t.notMatch(error.stack?.split('\n    at ')[0], SECRETS);
-    t.equal(error.cause, undefined);
-    const { message, retryable, ofProvider } = error;
-    return { message, retryable, ofProvider };
-  }
-  throw new Error('the provider took the message');
-}
+const failureOf = (t: Test, provider: EmailProvider, sent = message(), signal = PATIENT): Promise<Failure> =>
+  describeFailure(t, () => provider.send(sent, signal), SECRETS);
 
-const passing = (message: string): Failure => ({ message, retryable: true, ofProvider: true });
-const ofAccount = (message: string): Failure => ({ message, retryable: false, ofProvider: true });
-const ofMessage = (message: string): Failure => ({ message, retryable: false, ofProvider: false });
 const laterFor = (message: string): Failure => ({ message, retryable: true, ofProvider: false });
 
 const { key, cert } = selfSigned('localhost');

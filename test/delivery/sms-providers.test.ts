@@ -9,14 +9,13 @@ import t, { type Test } from 'tap';
 import { createSmsProvider } from '../../src/delivery/create-sms-provider.js';
 import { createKavenegarSms } from '../../src/delivery/kavenegar.js';
 import { createOutboxFile } from '../../src/delivery/outbox-file.js';
-import { DeliveryError } from '../../src/delivery/port.js';
 import type { SmsMessage, SmsProvider } from '../../src/delivery/sms.js';
 import { createSnsSms } from '../../src/delivery/sns.js';
 import { createTwilioSms } from '../../src/delivery/twilio.js';
 import { createWebhookSms } from '../../src/delivery/webhook.js';
 import { createWebhookSigner } from '../../src/delivery/webhook-signature.js';
-import { describeError } from '../../src/lib/describe-error.js';
 import { freePort } from '../support/free-port.js';
+import { describeFailure, type Failure, ofAccount, ofMessage, passing } from './failure.js';
 import { httpDouble, type Received } from './http-double.js';
 import { signV4 } from './sign-v4.js';
 
@@ -64,38 +63,10 @@ const SECRETS = new RegExp(
     .join('|'),
 );
 
-interface Failure {
-  message: string;
-  retryable: boolean;
-  ofProvider: boolean;
-}
-
 const PATIENT = new AbortController().signal;
 
-/** The failure of a send, after a look at whether it gives anything away. */
-async function failureOf(
-  t: Test,
-  provider: SmsProvider,
-  signal = PATIENT,
-  sent = message(),
-): Promise<Failure> {
-  try {
-    await provider.send(sent, signal);
-  } catch (error) {
-    if (!(error instanceof DeliveryError)) throw error;
-    const { stack: _, ...described } = describeError(error);
-    t.notMatch(JSON.stringify(described), SECRETS);
-    t.notMatch(error.stack?.split('\n    at ')[0], SECRETS);
-    t.equal(error.cause, undefined);
-    const { message, retryable, ofProvider } = error;
-    return { message, retryable, ofProvider };
-  }
-  throw new Error('the provider took the message');
-}
-
-const passing = (message: string): Failure => ({ message, retryable: true, ofProvider: true });
-const ofAccount = (message: string): Failure => ({ message, retryable: false, ofProvider: true });
-const ofMessage = (message: string): Failure => ({ message, retryable: false, ofProvider: false });
+const failureOf = (t: Test, provider: SmsProvider, signal = PATIENT, sent = message()): Promise<Failure> =>
+  describeFailure(t, () => provider.send(sent, signal), SECRETS);
 
 const twilio = (url: string, from = '+15005550006') =>
   createTwilioSms({ accountSid: ACCOUNT, authToken: AUTH_TOKEN, from, baseUrl: url });

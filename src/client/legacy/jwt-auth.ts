@@ -1,4 +1,3 @@
-import type { AuthError } from '../auth-error.js';
 import { createOldFrontEnd, type OldUser } from './old-front-end.js';
 
 interface Page {
@@ -75,19 +74,8 @@ const jwtAuth = {
       protectPage();
     }
   },
-  isAuthenticated: (): boolean => keeper.state.authenticated,
   getUser: (): OldUser | null => frontEnd.user,
-  getAccessToken: (): string | null => keeper.session?.access ?? null,
-  getRefreshToken: (): string | null => keeper.session?.refresh ?? null,
-  /** Whether there is a session with another access token now. */
-  refreshToken: (): Promise<boolean> =>
-    keeper.renew(keeper.session?.access).then(
-      () => true,
-      (error: AuthError) => {
-        if (error.endsSession) return false;
-        throw error;
-      },
-    ),
+  ...frontEnd.shared,
   requireAuth,
 };
 

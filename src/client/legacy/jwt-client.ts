@@ -1,4 +1,3 @@
-import type { AuthError } from '../auth-error.js';
 import { createOldFrontEnd, type OldUser } from './old-front-end.js';
 
 /** What the routes of the phone OTP system answer. */
@@ -67,19 +66,8 @@ const jwtClient = {
     const response = await frontEnd.end(() => apiRequest('/logout-all/', { method: 'POST' }));
     return response && open(Promise.resolve(response));
   },
-  isAuthenticated: (): boolean => keeper.state.authenticated,
   getUserData: (): OldUser | null => frontEnd.user,
-  getAccessToken: (): string | null => keeper.session?.access ?? null,
-  getRefreshToken: (): string | null => keeper.session?.refresh ?? null,
-  /** Whether there is a session with another access token now. */
-  refreshToken: (): Promise<boolean> =>
-    keeper.renew(keeper.session?.access).then(
-      () => true,
-      (error: AuthError) => {
-        if (error.endsSession) return false;
-        throw error;
-      },
-    ),
+  ...frontEnd.shared,
 };
 
 Object.assign(globalThis, { jwtClient });

@@ -1,6 +1,6 @@
 import type { PairDocument } from '../../contract/tokens.js';
 import type { UserDocument } from '../../contract/user.js';
-import { readFailure, readJson } from '../auth-error.js';
+import { type AuthError, readFailure, readJson } from '../auth-error.js';
 import { type AuthStorage, browserStorage } from '../auth-storage.js';
 import { createAuthorizedFetch, type FetchLike, patientFetch } from '../authorized-fetch.js';
 import { runtime } from '../runtime.js';
@@ -42,10 +42,27 @@ export function createOldFrontEnd() {
     return patiently(new URL(root + path, base), { method: 'POST', headers, body: JSON.stringify(body) });
   }
 
+  /** What both globals offer under one name. */
+  const shared = {
+    isAuthenticated: (): boolean => keeper.state.authenticated,
+    getAccessToken: (): string | null => keeper.session?.access ?? null,
+    getRefreshToken: (): string | null => keeper.session?.refresh ?? null,
+    /** Whether there is a session with another access token now. */
+    refreshToken: (): Promise<boolean> =>
+      keeper.renew(keeper.session?.access).then(
+        () => true,
+        (error: AuthError) => {
+          if (error.endsSession) return false;
+          throw error;
+        },
+      ),
+  };
+
   return {
     keeper,
     root,
     post,
+    shared,
     fetch: createAuthorizedFetch({ keeper, fetch: plainFetch, base, origins: new Set([base.origin]) }),
     begin(tokens: { access: string; refresh: string }, user: OldUser | null): void {
       keeper.begin({ ...tokens, expiresIn: lifetimeOf(tokens.access) }, user as UserDocument | null);
