@@ -1,25 +1,7 @@
 import type { EndReason, User } from '../accounts/user.js';
 
-/**
- * A user as the fields of a hash: short names and no JSON, so that Redis keeps the whole hash in one compact
- * listpack. An absent value is the empty string, which none of the nullable columns can hold.
- */
-export const USER_FIELDS = [
-  'v', // version
-  'a', // authVersion
-  'ar', // authReason
-  'li', // legacyId
-  'em', // email
-  'un', // username
-  'ph', // phone
-  'fn', // firstName
-  'ln', // lastName
-  'ut', // userType
-  'ro', // role
-  'fl', // flags
-  'dj', // dateJoined
-  'll', // lastLogin
-] as const;
+/** Between the values of a text: ASCII's unit separator. None holds it: names with control characters are refused. */
+export const SEPARATOR = '\x1f';
 
 const ACTIVE = 1;
 const STAFF = 2;
@@ -27,17 +9,27 @@ const SUPERUSER = 4;
 const EMAIL_VERIFIED = 8;
 const PHONE_VERIFIED = 16;
 
-export function encodeUser(user: User): string[] {
+/**
+ * A user's snapshot, for the state store's scripts: version, auth version and auth reason, by which they judge, and all
+ * of it as one text, which they only keep and hand out. No JSON, which they would not know how to take apart. An absent
+ * value is the empty string, which none of the nullable columns can hold.
+ */
+export function encodeUser(user: User): [version: string, authVersion: string, reason: string, text: string] {
   const flags =
     (user.isActive ? ACTIVE : 0) |
     (user.isStaff ? STAFF : 0) |
     (user.isSuperuser ? SUPERUSER : 0) |
     (user.emailVerified ? EMAIL_VERIFIED : 0) |
     (user.phoneVerified ? PHONE_VERIFIED : 0);
-  return [
+  const [version, authVersion, reason] = [
     String(user.version),
     String(user.authVersion),
     user.authReason ?? '',
+  ];
+  const text = [
+    version,
+    authVersion,
+    reason,
     String(user.legacyId),
     user.email ?? '',
     user.username ?? '',
@@ -49,12 +41,13 @@ export function encodeUser(user: User): string[] {
     String(flags),
     String(user.dateJoined),
     user.lastLogin === null ? '' : String(user.lastLogin),
-  ];
+  ].join(SEPARATOR);
+  return [version, authVersion, reason, text];
 }
 
-/** The inverse of `encodeUser`, reading from `offset` on. */
-export function decodeUser(id: string, fields: readonly string[], offset = 0): User {
-  const at = (index: number): string => fields[offset + index] as string;
+/** The user of a snapshot's text, taken apart: its values stand from `offset` on. */
+export function decodeUser(id: string, values: readonly string[], offset = 0): User {
+  const at = (index: number): string => values[offset + index] as string;
   const flags = Number(at(11));
   return {
     id,

@@ -12,7 +12,7 @@ import {
 } from '../../tokens/state-store.js';
 import { createKeys } from '../keys.js';
 import type { Stores } from '../stores.js';
-import { decodeUser, encodeUser } from '../user-fields.js';
+import { decodeUser, encodeUser, SEPARATOR } from '../user-fields.js';
 import { connectRedis, defineScript, type RedisOptions } from './client.js';
 import { hitLimits } from './limits.js';
 import { createRedisLoginStore } from './login-store.js';
@@ -22,7 +22,6 @@ import * as checkTokenLua from './scripts/check-token.js';
 import * as endSessionLua from './scripts/end-session.js';
 import { openSession as openSessionLua } from './scripts/open-session.js';
 import { rotate as rotateLua } from './scripts/rotate.js';
-import { REPLY_SEPARATOR } from './scripts/shared.js';
 import * as userLua from './scripts/user-snapshot.js';
 import { createRedisTicketStore } from './ticket-store.js';
 
@@ -229,7 +228,7 @@ export function createRedisStateStore(options: RedisStateStoreOptions): Stores {
 }
 
 /** @see pack in scripts/shared.ts */
-const unpack = (reply: unknown): string[] => (reply as string).split(REPLY_SEPARATOR);
+const unpack = (reply: unknown): string[] => (reply as string).split(SEPARATOR);
 
 const checkArguments = ({ now, jti, type, issuedAtSeconds, limit }: CheckToken): (string | number)[] => [
   now,

@@ -23,8 +23,8 @@ end
 keep(user, ttl)
 if u[2] ~= generation then return u[2] end
 
-redis.call('HSET', session, 'j', ARGV[4], 'i', ARGV[5], 'x', ARGV[6], 'm', ARGV[7], 'c', now, 'l', now,
-  'e', u[1], 'a', ARGV[8], 'ip', ARGV[9])
+redis.call('HSET', session, 'e', u[1], 'a', ARGV[8], 'j', ARGV[4], 'l', now, 'i', ARGV[5], 'm', ARGV[7],
+  'ip', ARGV[9], 'x', ARGV[6], 'c', now)
 for n = 0, 2 do
   if ARGV[10 + n] ~= '' then redis.call('HSET', session, 'ua' .. n, ARGV[10 + n]) end
 end

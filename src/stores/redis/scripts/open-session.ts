@@ -24,8 +24,8 @@ if not epoch then
 end
 keep(user, ttl)
 
-redis.call('HSET', session, 'j', ARGV[3], 'i', ARGV[4], 'x', ARGV[5], 'm', ARGV[6], 'c', now, 'l', now,
-  'e', epoch, 'a', ARGV[7], 'ip', ARGV[8])
+redis.call('HSET', session, 'e', epoch, 'a', ARGV[7], 'j', ARGV[3], 'l', now, 'i', ARGV[4], 'm', ARGV[6],
+  'ip', ARGV[8], 'x', ARGV[5], 'c', now)
 for n = 0, 2 do
   if ARGV[9 + n] ~= '' then redis.call('HSET', session, 'ua' .. n, ARGV[9 + n]) end
 end

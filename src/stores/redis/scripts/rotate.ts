@@ -1,4 +1,4 @@
-import { lua, USER_FIELD_ARGUMENTS } from './shared.js';
+import { lua } from './shared.js';
 
 /**
  * The one place where a refresh token becomes its successor.
@@ -13,68 +13,74 @@ import { lua, USER_FIELD_ARGUMENTS } from './shared.js';
  * A stale snapshot rotates nothing; the caller asks SQL and comes back with what it said, and with the
  * generation of this answer: if the account changed since, and no snapshot says how, that is refused too.
  */
-export const rotate = `${lua.raceWindow}${lua.userFields}${lua.requireWritable}${lua.unknownSession}${lua.epochReason}
-${lua.fenced}${lua.count}${lua.keep}${lua.finish}${lua.writeUser}${lua.pack}
+export const rotate = `${lua.raceWindow}${lua.requireWritable}${lua.noSession}${lua.epochReason}
+${lua.authReason}${lua.fenced}${lua.count}${lua.keep}${lua.finish}${lua.writeUser}${lua.pack}
 local function rotate()
-  local session, user, blacklisted, index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-  local now, sid, jti, iat = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
-  local next_jti, next_iat, next_exp = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
-  local ip, max, window, vouched = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
-  require_writable(index)
+  local session, user, index = KEYS[1], KEYS[2], KEYS[4]
+  local now, sid, jti = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+  local next_jti, next_iat, next_exp = ARGV[5], ARGV[6], ARGV[7]
 
-  local s = redis.call('HMGET', session, 'end', 'e', 'a', 'j', 'p', 'k', 'n', 'i', 'x', 'm', 'ip', 'rc', 'rt')
-  if s[1] then return {'ended', s[1]} end
-  if not s[2] then return unknown_session(user) end
-  if redis.call('EXISTS', blacklisted) == 1 then return {'revoked'} end
+  local s = redis.call('HMGET', session, 'e', 'a', 'j', 'i', 'm', 'ip', 'rc', 'rt')
+  if not s[1] then return no_session(session, user) end
+  if redis.call('EXISTS', KEYS[3]) == 1 then return {'revoked'} end
 
-  local u = redis.call('HMGET', user, 'e', 'w', 'g', 'f', 'd', ${USER_FIELD_ARGUMENTS})
+  local u = redis.call('HMGET', user, 'e', 'a', 'p0', 'p1', 'p2', 'p3', 'f', 'd')
   if not u[1] then return {'gone'} end
-  if u[5] then return {'ended', 'account_deleted'} end
-  if u[1] ~= s[2] then return {'ended', epoch_reason(s[2], u[1], u[2])} end
+  if u[8] then return {'ended', 'account_deleted'} end
+  if u[1] ~= s[1] then return {'ended', epoch_reason(user, s[1], u[1])} end
 
-  local is_fenced = fenced(u[4], now)
-  if not u[7] or is_fenced or tonumber(u[7]) < tonumber(s[3]) then
-    if u[3] ~= vouched then return {'stale', '', '', u[3], s[3]} end
-    if not is_fenced then write_user(user, ARGV, 12, u[6]) end
-    for n = 1, #USER_FIELDS do u[5 + n] = ARGV[11 + n] end
+  local auth, own, is_fenced = tonumber(u[2]), tonumber(s[2]), fenced(u[7], now)
+  local reason, snapshot
+  if not auth or auth < own or is_fenced then
+    local seen = redis.call('HMGET', user, 'g', 'v')
+    if seen[1] ~= ARGV[11] then return {'stale', '', '', seen[1], s[2]} end
+    if not is_fenced then write_user(user, ARGV, 12, seen[2]) end
+    auth, reason, snapshot = tonumber(ARGV[13]), ARGV[14] ~= '' and ARGV[14] or 'unknown', ARGV[15]
+  else
+    snapshot = u[3] .. u[4] .. u[5] .. u[6]
   end
-  if tonumber(u[7]) > tonumber(s[3]) then return {'ended', u[8] ~= '' and u[8] or 'unknown'} end
+  if auth > own then return {'ended', reason or auth_reason(user)} end
 
-  local repeated = false
-  if jti == s[5] and (not s[7] or now - tonumber(s[6]) < RACE_WINDOW) then
-    repeated = true
-  elseif jti ~= s[4] and iat <= tonumber(s[8]) then
-    finish(session, index, sid, 'reuse')
-    return {'reused'}
+  local repeated
+  if jti ~= s[3] then
+    local spent = redis.call('HMGET', session, 'p', 'n', 'k', 'x')
+    if jti == spent[1] and (spent[2] ~= '1' or now - tonumber(spent[3]) < RACE_WINDOW) then
+      repeated = spent[4]
+    elseif tonumber(ARGV[4]) <= tonumber(s[4]) then
+      finish(session, index, sid, 'reuse')
+      return {'reused'}
+    end
   end
 
-  local counted, ends = '', ''
+  local counted, ends, max = '', '', tonumber(ARGV[9])
   if max then
     local allowed
-    allowed, counted, ends = count(session, s[12], s[13], max, window, now)
+    allowed, counted, ends = count(s[7], s[8], max, tonumber(ARGV[10]), now)
     if not allowed then return {'limited', counted, ends} end
   end
 
   if repeated then
-    return {'repeated', counted, ends, s[4], s[8], s[9], s[11]}, u
+    if max then redis.call('HSET', session, 'rc', counted, 'rt', ends) end
+    return {'repeated', counted, ends, s[3], s[4], repeated, s[6], snapshot}
   end
 
-  local latest = tonumber(s[10])
-  if next_exp > latest then next_exp = latest end
-  if next_iat < tonumber(s[8]) then next_iat = tonumber(s[8]) end
-  local ttl = next_exp * 1000 - now
+  -- They stay the texts they came as: Redis makes a text of a number at a third of a microsecond each.
+  if tonumber(next_exp) > tonumber(s[5]) then next_exp = s[5] end
+  if tonumber(next_iat) < tonumber(s[4]) then next_iat = s[4] end
+  local ttl = tonumber(next_exp) * 1000 - now
   if ttl < 1000 then
     finish(session, index, sid, 'expired')
     return {'ended', 'expired'}
   end
-  redis.call('HSET', session, 'j', next_jti, 'p', jti, 'k', now, 'l', now, 'i', next_iat, 'x', next_exp, 'ip', ip)
-  redis.call('HDEL', session, 'n')
+  redis.call('HSET', session, 'j', next_jti, 'l', ARGV[1], 'i', next_iat, 'ip', ARGV[8], 'x', next_exp, 'p', jti, 'n', '',
+    'k', ARGV[1], 'rc', counted, 'rt', ends)
   redis.call('PEXPIRE', session, ttl)
-  redis.call('ZADD', index, next_exp * 1000, sid)
+  redis.call('ZADD', index, next_exp .. '000', sid)
   keep(index, ttl)
   keep(user, ttl)
-  return {'rotated', counted, ends, next_jti, tostring(next_iat), tostring(next_exp), s[11]}, u
+  return {'rotated', counted, ends, next_jti, next_iat, next_exp, s[6], snapshot}
 end
-local verdict, u = rotate()
-return pack(verdict, u, 6)
+local verdict = rotate()
+if verdict[1] ~= 'rotated' then require_writable(KEYS[4]) end
+return pack(verdict)
 `;

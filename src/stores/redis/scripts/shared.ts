@@ -1,23 +1,22 @@
 import { LAST_USED_GRAIN_MS, RACE_WINDOW_MS } from '../../../tokens/state-store.js';
-import { USER_FIELDS } from '../../user-fields.js';
-
-const listed = USER_FIELDS.map((field) => `'${field}'`).join(', ');
-
-/** Between the values of a packed reply: ASCII's unit separator. */
-export const REPLY_SEPARATOR = '\x1f';
+import { SEPARATOR } from '../../user-fields.js';
 
 /**
  * Lua that several scripts share; each script is the parts it names plus its own lines. Redis runs all of it each
  * time, definitions included, so the two scripts of every request take no part that they do not need.
  *
- * A session hash: `j` the refresh jti in force, `p` the one before, `k` when it was rotated away (ms), `n` set
- * once the successor has been used, `i`/`x` iat and exp of `j` (s), `c` created (ms), `m` the absolute end (s),
- * `e` the user's epoch and `a` the auth version at login, `l` last used (ms), `ip`, `ua0`..`ua2`, `rc`/`rt` the
- * refresh counter and the end of its window. An ended session holds only `end`, the reason.
+ * A session hash: `e` the user's epoch and `a` the auth version at login, `j` the refresh jti in force, `i`/`x` its
+ * iat and exp (s), `p` the jti before, `k` when it was rotated away (ms), `n` 1 once the successor has been used, `m`
+ * the absolute end (s), `c` created (ms), `l` last used (ms), `ip`, `ua0`..`ua2`, `rc`/`rt` the refresh counter and
+ * the end of its window. An ended session holds only `end`, the reason.
  *
  * A user hash: `e` the epoch, `w` the reasons of its last rises (newest last), `g` the generation (rises with
  * every fence and publication), `f` open fences as `id=deadline;`, `d` set once deleted, `rc`/`rt` the request
- * counter, and the snapshot's fields. Of these `v`, the version, outlives the snapshot: it is the highest seen.
+ * counter, and the snapshot: `v` its version, `a` and `ar` the auth version and its reason, `p0`..`p3` its text. The
+ * version outlives the rest: it is the highest seen.
+ *
+ * Values of up to 64 bytes keep a hash a listpack, at a third of a hash table's memory: longer ones are cut. Redis
+ * looks a field up by walking the list, so what every request reads stands first, and what few need is read by them.
  */
 export const lua = {
   raceWindow: /* lua */ `
@@ -26,10 +25,6 @@ local RACE_WINDOW = ${RACE_WINDOW_MS}
 
   lastUsedGrain: /* lua */ `
 local LAST_USED_GRAIN = ${LAST_USED_GRAIN_MS}
-`,
-
-  userFields: /* lua */ `
-local USER_FIELDS = {${listed}}
 `,
 
   keep: /* lua */ `
@@ -53,11 +48,19 @@ end
 
   epochReason: /* lua */ `
 -- Why a session of an older epoch ended: one reason a rise, the newest eight are kept.
-local function epoch_reason(session_epoch, user_epoch, reasons)
+local function epoch_reason(user, session_epoch, user_epoch)
+  local reasons = redis.call('HGET', user, 'w')
   local behind = tonumber(user_epoch) - tonumber(session_epoch)
   local list = {}
   for reason in string.gmatch(reasons or '', '[^,]+') do list[#list + 1] = reason end
   return list[#list - behind + 1] or 'unknown'
+end
+`,
+
+  authReason: /* lua */ `
+local function auth_reason(user)
+  local reason = redis.call('HGET', user, 'ar')
+  return reason and reason ~= '' and reason or 'unknown'
 end
 `,
 
@@ -74,8 +77,8 @@ end
 `,
 
   requireWritable: /* lua */ `
--- A write that changes nothing (XX adds no member). A replica, and a primary cut off from its replicas
--- (min-replicas-to-write), refuse it: who may not have heard of a revocation passes no verdict.
+-- A write that changes nothing (XX adds no member), where nothing else was written. A replica, and a primary cut off
+-- from its replicas (min-replicas-to-write), refuse it: who may not have heard of a revocation passes no verdict.
 local function require_writable(index) redis.call('ZADD', index, 'XX', 0, '') end
 `,
 
@@ -86,9 +89,11 @@ local function is_live(e, a, u)
 end
 `,
 
-  unknownSession: /* lua */ `
--- The verdict on a session the store knows nothing of: a deleted account took its sessions along.
-local function unknown_session(user)
+  noSession: /* lua */ `
+-- The verdict on a session that is not open: ended, or unknown; a deleted account took its sessions along.
+local function no_session(session, user)
+  local reason = redis.call('HGET', session, 'end')
+  if reason then return {'ended', reason} end
   if redis.call('HEXISTS', user, 'd') == 1 then return {'ended', 'account_deleted'} end
   return {'gone'}
 end
@@ -106,52 +111,42 @@ end
 `,
 
   count: /* lua */ `
--- Counts in a window kept in two fields of a hash, unless it is spent. Returns allowed, count, end of window.
-local function count(key, current, ends, max, window, now)
-  if not ends or tonumber(ends) <= now then
-    ends = string.format('%.0f', now + window)
-    redis.call('HSET', key, 'rc', 1, 'rt', ends)
-    return true, 1, ends
-  end
-  if tonumber(current) >= max then return false, current, ends end
-  return true, redis.call('HINCRBY', key, 'rc', 1), ends
+-- One more in a window that is kept as a count and its end (ms), unless it is spent: whether, and what to keep.
+local function count(current, ends, max, window, now)
+  if (tonumber(ends) or 0) <= now then return true, 1, string.format('%.0f', now + window) end
+  current = tonumber(current)
+  if current >= max then return false, current, ends end
+  return true, current + 1, ends
 end
 `,
 
   writeUser: /* lua */ `
--- Writes the snapshot unless a newer one has been seen.
+-- Writes the snapshot, four arguments, unless a newer one has been seen.
 local function write_user(key, argv, from, seen)
   if tonumber(argv[from]) < (tonumber(seen) or 0) then return end
-  local pairs_ = {}
-  for n = 1, #USER_FIELDS do
-    pairs_[2 * n - 1] = USER_FIELDS[n]
-    pairs_[2 * n] = argv[from + n - 1]
-  end
-  redis.call('HSET', key, unpack(pairs_))
+  local text = argv[from + 3]
+  redis.call('HSET', key, 'v', argv[from], 'a', argv[from + 1], 'ar', argv[from + 2], 'p0', string.sub(text, 1, 64),
+    'p1', string.sub(text, 65, 128), 'p2', string.sub(text, 129, 192), 'p3', string.sub(text, 193))
 end
+`,
+
+  dropUser: /* lua */ `
+local function drop_user(key) redis.call('HDEL', key, 'a', 'ar', 'p0', 'p1', 'p2', 'p3') end
 `,
 
   pack: /* lua */ `
--- A reply of seventeen values costs its reader twice what one text does. No field can hold the separator: names
--- with control characters are refused. With u, the snapshot follows: it is the last of what was read of the user.
-local SEPARATOR = '${REPLY_SEPARATOR}'
-local function pack(reply, u, from)
-  local text = table.concat(reply, SEPARATOR)
-  return u and (text .. SEPARATOR .. table.concat(u, SEPARATOR, from)) or text
-end
+-- A reply of many values costs its reader twice what one text does. The snapshot's text in it is more of the same.
+local function pack(reply) return table.concat(reply, '${SEPARATOR}') end
 `,
 } as const;
 
-/** The snapshot's fields as arguments of a command. */
-export const USER_FIELD_ARGUMENTS = listed;
-
 /** What only some requests need, whole. */
 export const shared = [
-  lua.userFields,
   lua.keep,
   lua.finish,
   lua.raiseEpoch,
   lua.isLive,
   lua.fenced,
   lua.writeUser,
+  lua.dropUser,
 ].join('');

@@ -12,7 +12,7 @@ local open = ''
 for fence, ends in string.gmatch(u[2] or '', '([^=;]+)=(%d+);') do
   if fence ~= id and tonumber(ends) > now then open = open .. fence .. '=' .. ends .. ';' end
 end
-redis.call('HDEL', user, unpack(USER_FIELDS, 2))
+drop_user(user)
 redis.call('HSET', user, 'f', open .. id .. '=' .. deadline .. ';')
 redis.call('HINCRBY', user, 'g', 1)
 keep(user, tonumber(deadline) - now)
@@ -43,11 +43,12 @@ if found then
 end
 if deleted == '1' then
   redis.call('DEL', devices)
-  redis.call('HDEL', user, unpack(USER_FIELDS))
+  drop_user(user)
+  redis.call('HDEL', user, 'v')
   redis.call('HSET', user, 'd', 1)
 elseif open ~= '' then
   if tonumber(ARGV[4]) > (tonumber(u[3]) or 0) then
-    redis.call('HDEL', user, unpack(USER_FIELDS, 2))
+    drop_user(user)
     redis.call('HSET', user, 'v', ARGV[4])
   end
 elseif not u[4] then
