@@ -1,4 +1,4 @@
-import jwt, { type JWT } from '@fastify/jwt';
+import type { JWT } from '@fastify/jwt';
 import Fastify from 'fastify';
 import fp from 'fastify-plugin';
 import { describeError } from '../src/lib/describe-error.js';
@@ -8,6 +8,7 @@ import { createKeyFile } from '../src/tokens/key-file.js';
 import { createKeyRing, type KeyCodec, type KeyRing, UnknownKeyError } from '../src/tokens/key-ring.js';
 import {
   type Algorithm,
+  type HmacAlgorithm,
   isHmac,
   type KeySet,
   readKeySet,
@@ -41,7 +42,7 @@ export interface JwtOptions {
 /** A changed file is noticed within this; `latchkey keys rotate` waits far longer between its steps (ms). */
 const WATCH_MS = 2000;
 
-/** Signs and verifies by as many keys as there are, with @fastify/jwt but for signatures by HMAC. */
+/** Signs and verifies by as many keys as there are: with @fastify/jwt, and by Node.js's own HMAC where that is it. */
 export default fp<JwtOptions>(
   async (app, options) => {
     const { keySet, legacyKey } = options;
@@ -96,20 +97,34 @@ const createCodecs = async ([first, ...others]: KeySet): Promise<[KeyCodec, ...K
   ...(await Promise.all(others.map(createCodec))),
 ];
 
+function createCodec(key: SigningKey): Promise<KeyCodec> | KeyCodec {
+  return isHmac(key.algorithm) ? createHmacCodec(key, key.algorithm) : createLibraryCodec(key);
+}
+
+/** A refresh verifies one token and signs two: too many to prepare key and header anew each time, as the library does. */
+function createHmacCodec(key: SigningKey, algorithm: HmacAlgorithm): KeyCodec {
+  const sign = {
+    access: createHmacSigner(key.private, { ...headerOf(key, 'access'), alg: algorithm }),
+    refresh: createHmacSigner(key.private, { ...headerOf(key, 'refresh'), alg: algorithm }),
+  };
+  return { ...createKeyVerifier(key), key, sign: (type, payload) => sign[type](payload) };
+}
+
 /**
  * Gives a key an instance of @fastify/jwt, in an application that never listens: the library fixes its key and
  * the header's `typ` when it is registered, and keys come and go while the service runs. Claims are judged by
  * the token core, so the library's own checks of time are off.
  */
-async function createCodec(key: SigningKey): Promise<KeyCodec> {
-  const { kid, algorithm } = key;
+async function createLibraryCodec(key: SigningKey): Promise<KeyCodec> {
+  const { algorithm } = key;
+  // Where every key is a secret it would only make the start longer.
+  const { default: jwt } = await import('@fastify/jwt');
   const host = Fastify();
-  const headerOf = (type: TokenType) => ({ alg: algorithm, typ: HEADER_TYPE[type], ...(kid && { kid }) });
   for (const type of ['access', 'refresh'] as const satisfies TokenType[]) {
     await host.register(jwt, {
       namespace: type,
-      secret: isHmac(algorithm) ? key.private : { private: key.private, public: key.public },
-      sign: { algorithm, header: headerOf(type) },
+      secret: { private: key.private, public: key.public },
+      sign: { algorithm, header: headerOf(key, type) },
       verify: {
         algorithms: [algorithm],
         complete: true,
@@ -120,13 +135,15 @@ async function createCodec(key: SigningKey): Promise<KeyCodec> {
   }
   // The library's types know nothing of namespaces.
   const namespaces = host.jwt as unknown as Record<TokenType, JWT>;
-  const hmac = isHmac(algorithm) && {
-    access: createHmacSigner(key.private, { ...headerOf('access'), alg: algorithm }),
-    refresh: createHmacSigner(key.private, { ...headerOf('refresh'), alg: algorithm }),
-  };
   return {
     key,
-    sign: (type, payload) => (hmac ? hmac[type](payload) : namespaces[type].sign(payload)),
+    sign: (type, payload) => namespaces[type].sign(payload),
     verify: (token) => namespaces.access.verify<SignedPayload>(token),
   };
 }
+
+const headerOf = ({ algorithm, kid }: SigningKey, type: TokenType) => ({
+  alg: algorithm,
+  typ: HEADER_TYPE[type],
+  ...(kid && { kid }),
+});

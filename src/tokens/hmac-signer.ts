@@ -1,4 +1,5 @@
 import { createHmac, createSecretKey } from 'node:crypto';
+import type { HmacAlgorithm } from './key-set.js';
 
 /**
  * Signs by HMAC: RFC 7515 §5.1, RFC 7518 §3.2. A refresh signs two tokens, and a header and a key prepared once
@@ -6,7 +7,7 @@ import { createHmac, createSecretKey } from 'node:crypto';
  */
 export function createHmacSigner(
   secret: string | Buffer,
-  header: { alg: 'HS256' | 'HS384' | 'HS512' } & Record<string, string>,
+  header: { alg: HmacAlgorithm } & Record<string, string>,
 ): (payload: Record<string, unknown>) => string {
   const hash = `sha${header.alg.slice(2)}`;
   const key = createSecretKey(Buffer.from(secret as string));

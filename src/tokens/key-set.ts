@@ -257,7 +257,7 @@ export const keyId = (publicKey: KeyObject): string =>
 const thumbprint = (members: PublicJwk): string =>
   createHash('sha256').update(JSON.stringify(members)).digest('base64url');
 
-type HmacAlgorithm = keyof typeof MIN_SECRET_BYTES;
+export type HmacAlgorithm = keyof typeof MIN_SECRET_BYTES;
 
 export const isHmac = (algorithm: Algorithm): algorithm is HmacAlgorithm => algorithm in MIN_SECRET_BYTES;
 
