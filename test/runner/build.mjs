@@ -10,9 +10,12 @@ const OUT_DIR = '.build';
 /** False when the compiler found errors; it has printed them. */
 export async function compile(root) {
   removeStaleOutput(root);
-  const isFine = [await tsc(root, 'tsconfig.test.json'), await tsc(root, 'tsconfig.pages.json')];
-  await buildAssets(root, join(root, OUT_DIR, 'assets'));
-  return isFine.every(Boolean);
+  const [areTestsFine, arePagesFine] = await Promise.all([
+    tsc(root, 'tsconfig.test.json'),
+    tsc(root, 'tsconfig.pages.json'),
+    buildAssets(root, join(root, OUT_DIR, 'assets')),
+  ]);
+  return areTestsFine && arePagesFine;
 }
 
 async function tsc(root, project) {
