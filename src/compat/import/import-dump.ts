@@ -14,8 +14,6 @@ export interface ImportNeeds extends Omit<AccountReaderNeeds, 'roleFor'>, RolesN
   store: ImportStore;
   userModel: string | undefined;
   profileModel: string | undefined;
-  /** Whether a permission is one of Latchkey's own, by which accounts are administered. */
-  isOwnPermission(name: string): boolean;
   dryRun: boolean;
   /** Told when the file is read once more from its beginning. */
   onPass(what: string): void;
