@@ -113,6 +113,9 @@ function describeRefusedBearer(error: AuthError, authorization: string): object 
   }
   if (error.finding === 'unknown_key') return { detail: 'Invalid token.' };
   if (error.code === 'token_missing') return { detail: 'Authentication credentials were not provided.' };
+  if (/^token$/i.test(scheme) && error.finding === 'account_disabled') {
+    return { detail: 'User inactive or deleted.' };
+  }
   if (error.finding === 'account_disabled') return { detail: 'User is inactive', code: 'user_inactive' };
   if (error.finding === 'account_deleted') return { detail: 'User not found', code: 'user_not_found' };
   return {

@@ -100,6 +100,7 @@ const tokens = (ids: Record<string, number>): Record<string, () => unknown> => {
     'a header of no typ': of({}, { header: { typ: undefined } }),
     tampered: () =>
       sign(claimsOf(ids.anna, 'refresh')).replace(/\.[^.]+\./, `.${base64(claimsOf(ids.ben, 'refresh'))}.`),
+    'a signature with padding': () => `${sign(claimsOf(ids.anna, 'refresh'))}=`,
     garbage: () => 'garbage',
     'two dots': () => 'a.b.c',
     empty: () => '',
@@ -185,6 +186,7 @@ function* cases(ids: Record<string, number>, blacklisted: (kind: string) => stri
   ])
     yield obtain(`body ${body}`, body);
   yield obtain('a key twice', `{"username":"nobody","username":"anna","password":"${PASSWORD}"}`);
+  yield obtain('__proto__', `{"__proto__":{},"username":"anna","password":"${PASSWORD}"}`);
   yield obtain('bytes that are no UTF-8', '{"username":"\xff"}');
   const form = new URLSearchParams(right).toString();
   yield obtain('a form', form, { headers: { 'content-type': 'application/x-www-form-urlencoded' } });
@@ -203,6 +205,7 @@ function* cases(ids: Record<string, number>, blacklisted: (kind: string) => stri
   );
   for (const type of [
     'text/plain',
+    'text/plain;charset=UTF-8',
     'application/xml',
     'application/octet-stream',
     'nonsense',
@@ -212,6 +215,8 @@ function* cases(ids: Record<string, number>, blacklisted: (kind: string) => stri
   yield obtain('as JSON of a charset', right, {
     headers: { 'content-type': 'application/json; charset=utf-8' },
   });
+  for (const type of ['text/plain;charset=UTF-8', 'application/xml'])
+    yield obtain(`nothing, as ${type}`, '', { headers: { 'content-type': type } });
   yield obtain('an answer as XML asked for', right, { headers: { ...JSON_TYPE, accept: 'application/xml' } });
   yield obtain('an expired bearer token along', right, {
     headers: {
@@ -268,6 +273,16 @@ function* cases(ids: Record<string, number>, blacklisted: (kind: string) => stri
   }
   yield bearer('in small letters', `bearer ${sign(claimsOf(999_998, 'access'))}`);
   yield bearer('good', `Bearer ${carl()}`);
+  // It looks at no body.
+  for (const [name, body] of [
+    ['spaced', '[]'],
+    ['mixedCase', 'null'],
+  ] as const) {
+    const authorization = `Bearer ${sign(claimsOf(ids[name], 'access'))}`;
+    yield request(`bearer: good, with ${body}`, '/api/token/revoke-all/', body, {
+      headers: { ...JSON_TYPE, authorization },
+    });
+  }
 }
 
 async function ask(base: string, { method, path, headers, body }: Case): Promise<Answer> {
