@@ -310,6 +310,33 @@ t.test('a user model of its own, and what counts as verified', async (t) => {
   await t.rejects(fresh.take(rows, { 'user-model': 'a.B' }), refusal(/no users of a\.b/));
 });
 
+t.test('whom a profile is of', async (t) => {
+  const here = await setup(t);
+  const rows = [
+    user(1),
+    user(2),
+    { model: 'shop.profile', pk: 1, fields: { role: 'of-the-key' } },
+    { model: 'shop.site_profile', pk: 1, fields: { owner: 2, role: 'of-the-owner' } },
+    { model: 'shop.site_profile', pk: 2, fields: { owner: ['user1'], role: 'of-the-owner' } },
+  ];
+  const untold = await here.take(rows, { 'dry-run': true });
+  t.match(untold, {
+    faults: [],
+    notes: [{ what: /--map user=/, count: 3, examples: ['shop.profile 1', 'shop.site_profile 1', /./] }],
+  });
+  const named = { 'profile-model': 'shop.Profile' };
+  t.match((await here.take(rows, { ...named, 'dry-run': true })).faults, [
+    { problem: /not named by number/ },
+  ]);
+  await here.take(rows, { ...named, map: 'user=pk' });
+  t.match(await accounts(here), [{ role: 'of-the-key' }, { role: 'viewer' }]);
+  const other = await setup(t);
+  t.match(await other.take(rows, { 'profile-model': 'shop.Site_Profile', map: 'user=owner' }), {
+    faults: [{ row: '2', problem: /not named by number/ }],
+  });
+  t.match(await accounts(other), [{ role: 'viewer' }, { role: 'of-the-owner' }]);
+});
+
 t.test('nobody comes to administer accounts by the name of a group', async (t) => {
   const here = await setup(t);
   const rows = [

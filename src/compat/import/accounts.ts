@@ -26,8 +26,9 @@ export interface ImportedAccount {
   lastLogin: number | null;
 }
 
-/** What can be read from a field of another name. */
+/** What can be read from a field of another name; `user` is whom a profile is of. */
 export const MAPPABLE = [
+  'user',
   'email',
   'username',
   'phone',

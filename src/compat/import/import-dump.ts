@@ -36,7 +36,7 @@ export async function importDump(needs: ImportNeeds): Promise<ImportReport> {
   const roles = createRoles(needs);
 
   onPass('Reading');
-  const survey = await surveyDump({ ...needs, learnRight: roles.learn, fault });
+  const survey = await surveyDump({ ...needs, learnRight: roles.learn, fault, note });
   const broken = report.faults.filter(({ model }) => model === survey.userModel).length;
   report.users.read = survey.users + broken;
   report.users.skipped = broken;
