@@ -65,9 +65,18 @@ export function chooseObtainForm(body: unknown): TextFields {
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null;
 
-/** A username with an `@` was an address in the old system: here no username has one. */
-export const namesOf = ({ username, email }: LoginNames): LoginNames =>
-  username?.includes('@') ? { email: username } : { username, email };
+/**
+ * A username with an `@` was an address in the old system, and one of digits a phone number, which an import makes of
+ * them: here no username is either.
+ */
+export function namesOf({ username, email }: LoginNames): LoginNames {
+  if (username?.includes('@')) return { email: username };
+  return username !== undefined && isNumber(username) ? { phone: username } : { username, email };
+}
+
+/** Whether `normalizeUsername` refuses it as one, or would if it had no spaces and brackets. */
+const isNumber = (username: string): boolean =>
+  /^\p{Nd}{5,}$/u.test(username.replace(/[\p{Zs}\p{Pd}\p{Default_Ignorable_Code_Point}\u2212.()[\]+]/gu, ''));
 
 /** Of the routes that take a token or a password in the body. */
 export const describeInSimpleJwt: Wording = (error, asked) => {

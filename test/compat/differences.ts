@@ -54,9 +54,13 @@ export const DIFFERENCES: readonly Difference[] = [
     cases: ['obtain: in other letters', 'obtain: a username in another form'],
   },
   {
-    what: '`/api/token/` takes `email` instead of `username`, and an e-mail address as `username`.',
-    why: 'No username has an @ here, so both can only mean the address.',
-    cases: ['obtain: by e-mail', 'obtain: an address as username'],
+    what: '`/api/token/` takes `email` instead of `username`, and as `username` an e-mail address or a phone number in any spelling.',
+    why: 'No username is either here, so nothing else can be meant.',
+    cases: [
+      'obtain: by e-mail',
+      'obtain: an address as username',
+      'obtain: a phone number in another spelling',
+    ],
   },
   {
     what: 'The scheme of `Authorization` may be written `bearer`.',

@@ -27,6 +27,7 @@ for kind in ['refresh', 'verify']:
     spent = RefreshToken.for_user(User.objects.get(username='dora'))
     spent.blacklist()
     open(kind + '.token', 'w').write(str(spent))
+User.objects.create_user('09121112233', password='${PASSWORD}')
 User.objects.create_user('نام', email='nam@example.com', password='گذرواژهٔ من')
 `;
 
@@ -145,6 +146,10 @@ function* cases(ids: Record<string, number>, blacklisted: (kind: string) => stri
   yield obtain('spaces around the username', { ...right, username: ' anna ' });
   yield obtain('spaces around the password', { ...right, password: ` ${PASSWORD} ` });
   yield obtain('a password that has spaces around it', { username: 'spaced', password: '  kept within  ' });
+  yield obtain('a phone number as username', { ...right, username: '09121112233' });
+  yield obtain('a phone number in another spelling', { ...right, username: '+98 (912) ۱۱۱-2233' });
+  yield obtain('a phone number of nobody', { ...right, username: '09121112234' });
+  yield obtain('digits that are no phone number', { ...right, username: '12345' });
   yield obtain('an address as username', { ...right, username: 'anna@example.com' });
   yield obtain('by e-mail', { email: 'anna@example.com', password: PASSWORD });
   yield obtain('fields it does not know', { ...right, remember: true, x: [1] });
