@@ -3,7 +3,8 @@ import { AuthError } from '../src/errors.js';
 
 /**
  * For a scope that takes forms as well as JSON, both kinds that browsers send: `FormData` gives the second. Of a field
- * that comes twice the last counts, as Django has it; files are passed over.
+ * that comes twice the last counts, as Django has it; files are passed over. Where there is no body its type is no
+ * matter: `XMLHttpRequest` calls an empty text `text/plain`.
  */
 export default fp(
   async (app) => {
@@ -18,6 +19,9 @@ export default fp(
       async ({ headers }: { headers: { 'content-type'?: string | undefined } }, body: Buffer) =>
         readTexts(await readMultipart(headers['content-type'] ?? '', body)),
     );
+    app.addContentTypeParser<Buffer>('*', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => {
+      if (body.length > 0) throw new AuthError('unsupported_media_type');
+    });
   },
   { name: 'form-body' },
 );

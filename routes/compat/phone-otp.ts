@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
+import { readingNothing } from '../../plugins/compat-dialect.js';
 import { clientOf } from '../../plugins/request-context.js';
 import {
   describePerson,
@@ -64,6 +65,7 @@ export const phoneOtp: FastifyPluginAsyncTypebox = async (app) => {
 /** For whoever shows a bearer token; it is asked about once, where all sessions are ended. */
 export const phoneOtpLogoutAll: FastifyPluginAsyncTypebox = async (app) => {
   app.post('/api/logout-all/', {
+    validatorCompiler: readingNothing,
     schema: {
       ...common,
       operationId: 'phoneOtpLogoutAll',

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { announceToken } from '../../plugins/authenticate.js';
-import { readingAs } from '../../plugins/compat-dialect.js';
+import { readingAs, readingNothing } from '../../plugins/compat-dialect.js';
 import { clientOf } from '../../plugins/request-context.js';
 import {
   AnyBody,
@@ -103,6 +103,7 @@ export const tokenRevocation: FastifyPluginAsyncTypebox = async (app) => {
   });
 
   app.post('/api/token/revoke-all/', {
+    validatorCompiler: readingNothing,
     schema: {
       tags: ['simplejwt'],
       operationId: 'revokeAllTokens',

@@ -19,10 +19,10 @@ export function describeInDrf(error: AuthError, asked: Asked): Answer {
   return { status: asked.status, body: { detail: detailOf(error, asked) } };
 }
 
-function detailOf(error: AuthError, { status, mediaType }: Asked): string {
+function detailOf(error: AuthError, { status, contentType }: Asked): string {
   switch (status) {
     case 400:
-      return mediaType === 'application/json'
+      return /^application\/json\s*(;|$)/i.test(contentType)
         ? 'JSON parse error - the body is not valid JSON'
         : 'Malformed request.';
     case 401:
@@ -36,7 +36,7 @@ function detailOf(error: AuthError, { status, mediaType }: Asked): string {
     case 413:
       return 'Request body is too large.';
     case 415:
-      return `Unsupported media type "${mediaType}" in request.`;
+      return `Unsupported media type "${contentType}" in request.`;
     case 429:
       return describeThrottle(error.retryAfter ?? 1);
     case 503:

@@ -147,8 +147,13 @@ export const describeBearerInEnvelope: Wording = (error, asked) =>
 function describe(error: AuthError, asked: Asked, token: string): Answer {
   const status = statusOf(error, asked, token);
   const locale = pickLocale(asked.acceptLanguage, LOCALE);
-  const message = status === 401 ? AUTHENTICATION_FAILED[locale] : MESSAGES[locale][error.code].detail;
+  const message = describeFailure(error, status, locale);
   return { status, body: { success: false, message, data: {} }, locale };
+}
+
+function describeFailure(error: AuthError, status: number, locale: Locale): string {
+  if (error instanceof MethodNotAllowed) return METHOD_NOT_ALLOWED[locale];
+  return status === 401 ? AUTHENTICATION_FAILED[locale] : MESSAGES[locale][error.code].detail;
 }
 
 /** 403 is for tokens that were revoked, 400 for what is no token at all; what is taken is a fault of the form. */
@@ -174,6 +179,11 @@ export const LOCALE: Locale = 'fa';
 const AUTHENTICATION_FAILED: Record<Locale, string> = {
   fa: 'خطا در احراز هویت',
   en: 'Authentication failed.',
+};
+
+const METHOD_NOT_ALLOWED: Record<Locale, string> = {
+  fa: 'این روش درخواست برای این نشانی مجاز نیست.',
+  en: 'This method is not allowed here.',
 };
 
 /** RFC 7519 §7.2, as far as it can be told without a key: three parts, of which the first two are JSON objects. */

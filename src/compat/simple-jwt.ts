@@ -65,9 +65,18 @@ export function chooseObtainForm(body: unknown): TextFields {
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null;
 
-/** A username with an `@` was an address in the old system: here no username has one. */
-export const namesOf = ({ username, email }: LoginNames): LoginNames =>
-  username?.includes('@') ? { email: username } : { username, email };
+/**
+ * A username with an `@` was an address in the old system, and one of digits a phone number, which an import makes of
+ * them: here no username is either.
+ */
+export function namesOf({ username, email }: LoginNames): LoginNames {
+  if (username?.includes('@')) return { email: username };
+  return username !== undefined && isNumber(username) ? { phone: username } : { username, email };
+}
+
+/** Whether `normalizeUsername` refuses it as one, or would if it had no spaces and brackets. */
+const isNumber = (username: string): boolean =>
+  /^\p{Nd}{5,}$/u.test(username.replace(/[\p{Zs}\p{Pd}\p{Default_Ignorable_Code_Point}\u2212.()[\]+]/gu, ''));
 
 /** Of the routes that take a token or a password in the body. */
 export const describeInSimpleJwt: Wording = (error, asked) => {
@@ -113,6 +122,9 @@ function describeRefusedBearer(error: AuthError, authorization: string): object 
   }
   if (error.finding === 'unknown_key') return { detail: 'Invalid token.' };
   if (error.code === 'token_missing') return { detail: 'Authentication credentials were not provided.' };
+  if (/^token$/i.test(scheme) && error.finding === 'account_disabled') {
+    return { detail: 'User inactive or deleted.' };
+  }
   if (error.finding === 'account_disabled') return { detail: 'User is inactive', code: 'user_inactive' };
   if (error.finding === 'account_deleted') return { detail: 'User not found', code: 'user_not_found' };
   return {

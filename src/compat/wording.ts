@@ -7,7 +7,8 @@ export interface Asked {
   status: number;
   acceptLanguage: string | undefined;
   method: string;
-  mediaType: string;
+  /** The header; empty without one. */
+  contentType: string;
   /** The header. */
   authorization: string | undefined;
   /** As it was sent, where it could be read. */

@@ -310,6 +310,33 @@ t.test('a user model of its own, and what counts as verified', async (t) => {
   await t.rejects(fresh.take(rows, { 'user-model': 'a.B' }), refusal(/no users of a\.b/));
 });
 
+t.test('whom a profile is of', async (t) => {
+  const here = await setup(t);
+  const rows = [
+    user(1),
+    user(2),
+    { model: 'shop.profile', pk: 1, fields: { role: 'of-the-key' } },
+    { model: 'shop.site_profile', pk: 1, fields: { owner: 2, role: 'of-the-owner' } },
+    { model: 'shop.site_profile', pk: 2, fields: { owner: ['user1'], role: 'of-the-owner' } },
+  ];
+  const untold = await here.take(rows, { 'dry-run': true });
+  t.match(untold, {
+    faults: [],
+    notes: [{ what: /--map user=/, count: 3, examples: ['shop.profile 1', 'shop.site_profile 1', /./] }],
+  });
+  const named = { 'profile-model': 'shop.Profile' };
+  t.match((await here.take(rows, { ...named, 'dry-run': true })).faults, [
+    { problem: /not named by number/ },
+  ]);
+  await here.take(rows, { ...named, map: 'user=pk' });
+  t.match(await accounts(here), [{ role: 'of-the-key' }, { role: 'viewer' }]);
+  const other = await setup(t);
+  t.match(await other.take(rows, { 'profile-model': 'shop.Site_Profile', map: 'user=owner' }), {
+    faults: [{ row: '2', problem: /not named by number/ }],
+  });
+  t.match(await accounts(other), [{ role: 'viewer' }, { role: 'of-the-owner' }]);
+});
+
 t.test('nobody comes to administer accounts by the name of a group', async (t) => {
   const here = await setup(t);
   const rows = [
@@ -322,6 +349,78 @@ t.test('nobody comes to administer accounts by the name of a group', async (t) =
   const fresh = await setup(t);
   await fresh.take(rows, { 'role-map': 'admin=admin' });
   t.match(await accounts(fresh), [{ role: 'admin' }]);
+});
+
+t.test('nobody gets from an import what they were not allowed', async (t) => {
+  const here = await setup(t);
+  const group = (pk: number, name: string, permissions: number[]): Row => ({
+    model: 'auth.group',
+    pk,
+    fields: { name, permissions },
+  });
+  const permission = (pk: number, codename: string, type: number): Row => ({
+    model: 'auth.permission',
+    pk,
+    fields: { codename, content_type: type },
+  });
+  const rows = [
+    { model: 'contenttypes.contenttype', pk: 1, fields: { app_label: 'users', model: 'user' } },
+    { model: 'contenttypes.contenttype', pk: 2, fields: { app_label: 'shop', model: 'order' } },
+    permission(1, 'write', 1),
+    permission(2, 'add_order', 2),
+    permission(3, 'delete_order', 2),
+    group(1, 'مدیران shop', [2, 3]),
+    group(2, 'کاربران shop', [2]),
+    group(3, 'Editors', [2, 3]),
+    user(1, { groups: [2] }),
+    user(2, { groups: [1] }),
+    user(3, {}),
+    { model: 'shop.profile', pk: 1, fields: { user: 3, role: 'Editors' } },
+    user(4, { groups: [3] }),
+    user(5, { user_permissions: [1] }),
+    user(6, { is_active: null, is_staff: null }),
+    user(7, { is_active: undefined }),
+  ];
+  const report = await here.take(rows);
+  t.match(report, { faults: [], notes: [{ what: /an addition/, count: 2, examples: ['2', '4'] }] });
+  const imported = await accounts(here);
+  const roles = await here.database.db.selectFrom('roles').select(['name', 'permissions']).execute();
+  const allowed = new Map(roles.map(({ name, permissions }) => [name, JSON.parse(permissions)]));
+  t.same(
+    imported.slice(0, 5).map(({ role }) => allowed.get(role)),
+    [
+      ['shop.add_order'],
+      ['shop.add_order', 'shop.delete_order'],
+      [],
+      ['shop.add_order', 'shop.delete_order'],
+      // Latchkey's own would let its holder change accounts.
+      ['django.users.write'],
+    ],
+  );
+  t.match(imported[0], { role: 'shop' });
+  t.match(imported[1]?.role, /^shop:[\da-f]{8}$/);
+  t.match(imported[2], { role: 'Editors' }, 'a role in a profile is of that name');
+  t.same(
+    imported.slice(5).map(({ is_active, is_staff }) => ({ is_active, is_staff })),
+    [
+      { is_active: 0, is_staff: 0 },
+      { is_active: 1, is_staff: 0 },
+    ],
+    'null is as good as false',
+  );
+  const again = await here.take(rows);
+  t.match(again, { users: { already_there: 7 }, roles_added: [] }, 'the same names a second time');
+
+  const one = await setup(t);
+  await one.take(rows, { 'role-map': 'مدیران shop=staff,کاربران shop=staff' });
+  const both = await accounts(one);
+  t.match(both, [{ role: 'staff' }, { role: 'staff' }], 'two that are given one name are one');
+  const { permissions } = await one.database.db
+    .selectFrom('roles')
+    .select('permissions')
+    .where('name', '=', 'staff')
+    .executeTakeFirstOrThrow();
+  t.same(JSON.parse(permissions), ['shop.add_order', 'shop.delete_order']);
 });
 
 t.test('files that are none, and options that say nothing', async (t) => {

@@ -39,14 +39,28 @@ export const DIFFERENCES: readonly Difference[] = [
     ],
   },
   {
+    what: 'A token is taken in its own spelling only: not with padding or stray bits at the end of its signature.',
+    why: 'Whoever keeps a list of tokens would take the same one for two (RFC 7515 §2: no padding).',
+    cases: onBoth('a signature with padding'),
+  },
+  {
+    what: 'JSON with a key `__proto__`, or with a `prototype` in a `constructor`, is malformed.',
+    why: 'It is an attack on JavaScript programs; Python does not know it.',
+    cases: ['obtain: __proto__'],
+  },
+  {
     what: 'Usernames are found in capital and small letters alike, and in every Unicode spelling.',
     why: 'Two accounts whose names look the same are an invitation to fraud; the import reports those that would clash.',
     cases: ['obtain: in other letters', 'obtain: a username in another form'],
   },
   {
-    what: '`/api/token/` takes `email` instead of `username`, and an e-mail address as `username`.',
-    why: 'No username has an @ here, so both can only mean the address.',
-    cases: ['obtain: by e-mail', 'obtain: an address as username'],
+    what: '`/api/token/` takes `email` instead of `username`, and as `username` an e-mail address or a phone number in any spelling.',
+    why: 'No username is either here, so nothing else can be meant.',
+    cases: [
+      'obtain: by e-mail',
+      'obtain: an address as username',
+      'obtain: a phone number in another spelling',
+    ],
   },
   {
     what: 'The scheme of `Authorization` may be written `bearer`.',

@@ -27,6 +27,7 @@ for kind in ['refresh', 'verify']:
     spent = RefreshToken.for_user(User.objects.get(username='dora'))
     spent.blacklist()
     open(kind + '.token', 'w').write(str(spent))
+User.objects.create_user('09121112233', password='${PASSWORD}')
 User.objects.create_user('نام', email='nam@example.com', password='گذرواژهٔ من')
 `;
 
@@ -100,6 +101,7 @@ const tokens = (ids: Record<string, number>): Record<string, () => unknown> => {
     'a header of no typ': of({}, { header: { typ: undefined } }),
     tampered: () =>
       sign(claimsOf(ids.anna, 'refresh')).replace(/\.[^.]+\./, `.${base64(claimsOf(ids.ben, 'refresh'))}.`),
+    'a signature with padding': () => `${sign(claimsOf(ids.anna, 'refresh'))}=`,
     garbage: () => 'garbage',
     'two dots': () => 'a.b.c',
     empty: () => '',
@@ -144,6 +146,10 @@ function* cases(ids: Record<string, number>, blacklisted: (kind: string) => stri
   yield obtain('spaces around the username', { ...right, username: ' anna ' });
   yield obtain('spaces around the password', { ...right, password: ` ${PASSWORD} ` });
   yield obtain('a password that has spaces around it', { username: 'spaced', password: '  kept within  ' });
+  yield obtain('a phone number as username', { ...right, username: '09121112233' });
+  yield obtain('a phone number in another spelling', { ...right, username: '+98 (912) ۱۱۱-2233' });
+  yield obtain('a phone number of nobody', { ...right, username: '09121112234' });
+  yield obtain('digits that are no phone number', { ...right, username: '12345' });
   yield obtain('an address as username', { ...right, username: 'anna@example.com' });
   yield obtain('by e-mail', { email: 'anna@example.com', password: PASSWORD });
   yield obtain('fields it does not know', { ...right, remember: true, x: [1] });
@@ -185,6 +191,7 @@ function* cases(ids: Record<string, number>, blacklisted: (kind: string) => stri
   ])
     yield obtain(`body ${body}`, body);
   yield obtain('a key twice', `{"username":"nobody","username":"anna","password":"${PASSWORD}"}`);
+  yield obtain('__proto__', `{"__proto__":{},"username":"anna","password":"${PASSWORD}"}`);
   yield obtain('bytes that are no UTF-8', '{"username":"\xff"}');
   const form = new URLSearchParams(right).toString();
   yield obtain('a form', form, { headers: { 'content-type': 'application/x-www-form-urlencoded' } });
@@ -203,6 +210,7 @@ function* cases(ids: Record<string, number>, blacklisted: (kind: string) => stri
   );
   for (const type of [
     'text/plain',
+    'text/plain;charset=UTF-8',
     'application/xml',
     'application/octet-stream',
     'nonsense',
@@ -212,6 +220,8 @@ function* cases(ids: Record<string, number>, blacklisted: (kind: string) => stri
   yield obtain('as JSON of a charset', right, {
     headers: { 'content-type': 'application/json; charset=utf-8' },
   });
+  for (const type of ['text/plain;charset=UTF-8', 'application/xml'])
+    yield obtain(`nothing, as ${type}`, '', { headers: { 'content-type': type } });
   yield obtain('an answer as XML asked for', right, { headers: { ...JSON_TYPE, accept: 'application/xml' } });
   yield obtain('an expired bearer token along', right, {
     headers: {
@@ -268,6 +278,16 @@ function* cases(ids: Record<string, number>, blacklisted: (kind: string) => stri
   }
   yield bearer('in small letters', `bearer ${sign(claimsOf(999_998, 'access'))}`);
   yield bearer('good', `Bearer ${carl()}`);
+  // It looks at no body.
+  for (const [name, body] of [
+    ['spaced', '[]'],
+    ['mixedCase', 'null'],
+  ] as const) {
+    const authorization = `Bearer ${sign(claimsOf(ids[name], 'access'))}`;
+    yield request(`bearer: good, with ${body}`, '/api/token/revoke-all/', body, {
+      headers: { ...JSON_TYPE, authorization },
+    });
+  }
 }
 
 async function ask(base: string, { method, path, headers, body }: Case): Promise<Answer> {

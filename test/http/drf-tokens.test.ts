@@ -60,6 +60,15 @@ for (const stores of STORES) {
       t.equal((await revoke('a b')).json().detail, 'Authentication credentials were not provided.');
     });
 
+    await t.test('of somebody who was disabled before the import open nothing', async (t) => {
+      const off = await signUp(app);
+      const key = await importKey(off);
+      const { db } = app.app.database;
+      await db.updateTable('users').set({ is_active: 0 }).where('id', '=', off.user.id).execute();
+      const { statusCode, body } = await revoke(key);
+      t.strictSame([statusCode, JSON.parse(body)], [401, { detail: 'User inactive or deleted.' }]);
+    });
+
     await t.test('are handed out by password, beside a pair', async (t) => {
       const ben = await signUp(app);
       const imported = await importKey(ben);

@@ -26,8 +26,9 @@ export interface ImportedAccount {
   lastLogin: number | null;
 }
 
-/** What can be read from a field of another name. */
+/** What can be read from a field of another name; `user` is whom a profile is of. */
 export const MAPPABLE = [
+  'user',
   'email',
   'username',
   'phone',
@@ -81,15 +82,14 @@ export class RowFault extends Error {
 export function createAccountReader(needs: AccountReaderNeeds) {
   const { map, now } = needs;
 
-  function fieldOf(name: Mappable, fields: Fields, { profile = {} }: Beside): unknown {
+  function valuesOf(name: Mappable, fields: Fields, { profile = {} }: Beside): unknown[] {
     const mapped = map.get(name);
     const places = mapped ? [mapped] : [name, ...(ALSO[name] ?? [])];
-    for (const place of places) {
-      const value = Object.hasOwn(fields, place) ? fields[place] : profile[place];
-      if (value !== undefined && value !== null && value !== '') return value;
-    }
-    return undefined;
+    return places.map((place) => (Object.hasOwn(fields, place) ? fields[place] : profile[place]));
   }
+
+  const fieldOf = (name: Mappable, fields: Fields, beside: Beside): unknown =>
+    valuesOf(name, fields, beside).find((value) => value !== undefined && value !== null && value !== '');
 
   return function readAccount({ pk, fields }: Row, beside: Beside, note: Note): ImportedAccount {
     const legacyId = readId(pk);
@@ -101,7 +101,9 @@ export function createAccountReader(needs: AccountReaderNeeds) {
       return value;
     };
     const flag = (name: Mappable, otherwise: boolean): boolean => {
-      const value = fieldOf(name, fields, beside) ?? otherwise;
+      // In Django a flag that is null is as good as false: `is_active` too.
+      const isNull = valuesOf(name, fields, beside).includes(null);
+      const value = fieldOf(name, fields, beside) ?? (isNull ? false : otherwise);
       if (typeof value !== 'boolean') throw new RowFault(`${name} is neither true nor false`);
       return value;
     };

@@ -14,8 +14,6 @@ export interface ImportNeeds extends Omit<AccountReaderNeeds, 'roleFor'>, RolesN
   store: ImportStore;
   userModel: string | undefined;
   profileModel: string | undefined;
-  /** Whether a permission is one of Latchkey's own, by which accounts are administered. */
-  isOwnPermission(name: string): boolean;
   dryRun: boolean;
   /** Told when the file is read once more from its beginning. */
   onPass(what: string): void;
@@ -38,7 +36,7 @@ export async function importDump(needs: ImportNeeds): Promise<ImportReport> {
   const roles = createRoles(needs);
 
   onPass('Reading');
-  const survey = await surveyDump({ ...needs, learnRight: roles.learn, fault });
+  const survey = await surveyDump({ ...needs, learnRight: roles.learn, fault, note });
   const broken = report.faults.filter(({ model }) => model === survey.userModel).length;
   report.users.read = survey.users + broken;
   report.users.skipped = broken;

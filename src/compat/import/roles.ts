@@ -10,6 +10,8 @@ export interface ImportedRole {
 export interface RolesNeeds {
   /** Names that a permission may have here. */
   isPermissionName(name: string): boolean;
+  /** Whether a permission is one of Latchkey's own, by which accounts are administered. */
+  isOwnPermission(name: string): boolean;
   /** What a group, or a role in a profile, is to be called here. */
   renamed: ReadonlyMap<string, string>;
   defaultRole: string;
@@ -24,12 +26,15 @@ const NAME_MAX = 64;
  * Django gives an account any number of groups and permissions, Latchkey one role: each combination that accounts have
  * becomes a role with all that it allows. Read first all groups and permissions, then ask for accounts.
  */
-export function createRoles({ isPermissionName, renamed, defaultRole }: RolesNeeds) {
+export function createRoles({ isPermissionName, isOwnPermission, renamed, defaultRole }: RolesNeeds) {
   const apps = new Map<number, string>();
   const permissions = new Map<number, { codename: string; type: unknown }>();
   const groups = new Map<number, { name: string; permissions: unknown }>();
   const groupsByName = new Map<string, number>();
   const used = new Map<string, ImportedRole>();
+  const given = new Set(renamed.values());
+  // The families of Latchkey's own permissions would say something else here.
+  const isTheirs = (name: string): boolean => isPermissionName(name) && !isOwnPermission(name);
 
   /** Keeps what a row says of groups and permissions. @returns what is wrong with it */
   function learn({ model, pk, fields }: Row): string | undefined {
@@ -62,8 +67,7 @@ export function createRoles({ isPermissionName, renamed, defaultRole }: RolesNee
     const names: string[] = [];
     for (const key of Array.isArray(list) ? list : []) {
       const name = nameOf(key);
-      // The families of Latchkey's own permissions would say something else here.
-      const here = name && [name, `django.${name}`].find(isPermissionName);
+      const here = name && [name, `django.${name}`].find(isTheirs);
       if (here) names.push(here);
       else note(name ? 'a permission whose name cannot be kept' : 'a permission that the file does not hold');
     }
@@ -94,8 +98,24 @@ export function createRoles({ isPermissionName, renamed, defaultRole }: RolesNee
     const all = [...new Set([...held.flatMap((group) => group.permissions), ...own])].sort();
     if (own.length > 0) names.push(`own-${fingerprint(all.join(' '))}`);
     const joined = names.join(':');
-    const name = joined.length <= NAME_MAX ? joined : `${joined.slice(0, 50)}:${fingerprint(joined)}`;
-    used.set(name, { name, permissions: all, description: 'Imported from Django.' });
+    return keep(
+      joined.length <= NAME_MAX ? joined : `${joined.slice(0, 50)}:${fingerprint(joined)}`,
+      all,
+      note,
+    );
+  }
+
+  /**
+   * What two of them were called may come to one name here, in other letters than Latin ones above all: whoever was in
+   * one is not to have what the other allowed. Those that were given one name are meant to be one.
+   */
+  function keep(wanted: string, permissions: readonly string[], note: Note): string {
+    const before = used.get(wanted)?.permissions ?? permissions;
+    const isAnother = before.join() !== permissions.join() && !given.has(wanted);
+    if (isAnother) note('a role whose name another has that allows something else: it has an addition');
+    const name = isAnother ? `${wanted.slice(0, 50)}:${fingerprint(permissions.join(' '))}` : wanted;
+    const all = isAnother ? permissions : [...new Set([...before, ...permissions])].sort();
+    used.set(name, { name, permissions: [...all], description: 'Imported from Django.' });
     return name;
   }
 

@@ -2,7 +2,7 @@ import { isImported } from './accounts.js';
 import { type Dump, type Fields, type Row, readId, readRows } from './dump.js';
 import type { ImportStore } from './import-store.js';
 import { DumpError } from './json-objects.js';
-import type { Fault } from './report.js';
+import { type Fault, showKey } from './report.js';
 
 /** What the rows of a model are to an import. */
 type Kind = 'user' | 'profile' | 'right' | 'address' | 'blacklisted' | 'outstanding' | 'key' | 'other';
@@ -38,9 +38,12 @@ export interface SurveyNeeds {
   userModel: string | undefined;
   /** Without it every model of a name that ends in `profile`. */
   profileModel: string | undefined;
+  /** Fields of other names; the `user` of a profile may be its `pk`. */
+  map: ReadonlyMap<string, string>;
   /** Takes a row of groups, permissions or content types. @returns what is wrong with it */
   learnRight(row: Row): string | undefined;
   fault(fault: Fault): void;
+  note(what: string, row: string): void;
 }
 
 const IDS_AT_ONCE = 1000;
@@ -50,7 +53,8 @@ const IDS_AT_ONCE = 1000;
  * @throws DumpError, also when a number belongs to an account that did not come from this file
  */
 export async function surveyDump(needs: SurveyNeeds): Promise<Survey> {
-  const { dump, learnRight, fault } = needs;
+  const { dump, learnRight, fault, note } = needs;
+  const userField = needs.map.get('user') ?? 'user';
   const kinds = new Map<string, Kind>();
   const requireFree = createNumberCheck(needs.store);
   const survey: Survey = {
@@ -73,9 +77,21 @@ export async function surveyDump(needs: SurveyNeeds): Promise<Survey> {
       survey.userModel = model;
       return 'user';
     }
-    const isProfile = needs.profileModel ? model === needs.profileModel : model.endsWith('profile');
-    if (isProfile && 'user' in fields) return 'profile';
+    if (needs.profileModel ? model === needs.profileModel : model.endsWith('profile')) return 'profile';
     return KINDS[model] ?? 'other';
+  }
+
+  /** Django leaves a field that is the primary key out of the others. */
+  function learnProfile({ pk, fields, model }: Row): string | undefined {
+    const named = userField === 'pk' ? pk : fields[userField];
+    if (named === undefined && !needs.profileModel) {
+      note('nothing of a profile that does not say whose it is: see --map user=', `${model} ${showKey(pk)}`);
+      return undefined;
+    }
+    const user = readId(named);
+    if (user === undefined) return 'its user is not named by number';
+    survey.profiles.set(user, { ...survey.profiles.get(user), ...fields });
+    return undefined;
   }
 
   function learn(row: Row): string | undefined {
@@ -92,9 +108,7 @@ export async function surveyDump(needs: SurveyNeeds): Promise<Survey> {
       case 'right':
         return learnRight(row);
       case 'profile':
-        if (user === undefined) return 'its user is not named by number';
-        survey.profiles.set(user, { ...survey.profiles.get(user), ...fields });
-        return undefined;
+        return learnProfile(row);
       case 'address':
         if (user !== undefined && fields.verified === true && typeof fields.email === 'string')
           survey.confirmed.set(user, [...(survey.confirmed.get(user) ?? []), fields.email]);
