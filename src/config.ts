@@ -265,6 +265,8 @@ export function loadConfig(env: Env = process.env): Config {
   if (production && !config.passwordBlocklist) read.fault('PASSWORD_BLOCKLIST=off is refused in production');
   if (config.emailVerification !== 'off' && !config.email)
     read.fault('EMAIL_VERIFICATION needs EMAIL_PROVIDER beside it: nobody could be sent a link');
+  if (config.drfTokens && !config.compat.routes)
+    read.fault('DRF_TOKENS needs COMPAT_ROUTES beside it: no other route takes such keys');
   if (/[{}]/.test(config.redisPrefix))
     read.fault('REDIS_PREFIX must not contain braces: they mark the hash tag');
 

@@ -598,6 +598,7 @@ t.test('what cannot be used is refused by name, and its value is not repeated', 
     [{ METRICS_TOKEN: 'zq9 '.repeat(8) }, 'METRICS_TOKEN'],
     [{ METRICS_TOKEN: 'zq9é'.repeat(8) }, 'METRICS_TOKEN'],
     [{ DRF_TOKENS: 'zq9' }, 'DRF_TOKENS'],
+    [{ DRF_TOKENS: 'on', COMPAT_ROUTES: 'off' }, 'DRF_TOKENS', 'COMPAT_ROUTES'],
     [{ LEGACY_JWT_UNTIL: '2030-01-31' }, 'LEGACY_JWT_UNTIL', 'LEGACY_JWT_KEY'],
     ...['zq9', '2030-13-45', '1999', '2030-1-31', '31.01.2030', '-1', '2030-01-31T99:00Z'].map(
       (moment): [Env, string] => [{ LEGACY_JWT_KEY: OLD_KEY, LEGACY_JWT_UNTIL: moment }, 'LEGACY_JWT_UNTIL'],
