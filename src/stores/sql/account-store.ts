@@ -4,10 +4,18 @@ import type { EndReason, User } from '../../accounts/user.js';
 import { brokenUniqueness, run } from './errors.js';
 import type { EventWriter } from './event-writer.js';
 import { requireSuperuserLeft } from './last-superuser.js';
+import { prepare } from './prepare.js';
 import type { Schema, UsersTable } from './schema.js';
 
 export function createAccountStore(db: Kysely<Schema>, writeEvents: EventWriter): AccountStore {
-  const byId = (id: string) => db.selectFrom('users').selectAll().where('id', '=', id);
+  const users = db.selectFrom('users').selectAll();
+  const byId = (id: string) => users.where('id', '=', id);
+  const findBy = {
+    email: prepare(db, users.where('email_key', '=', '')),
+    username: prepare(db, users.where('username_key', '=', '')),
+    phone: prepare(db, users.where('phone', '=', '')),
+  };
+  const noteLogin = prepare(db, db.updateTable('users').set({ last_login: 0 }).where('id', '=', ''));
 
   return {
     async findById(id) {
@@ -16,10 +24,7 @@ export function createAccountStore(db: Kysely<Schema>, writeEvents: EventWriter)
     },
 
     async findByIdentifier({ kind, key }) {
-      const column = ({ email: 'email_key', username: 'username_key', phone: 'phone' } as const)[kind];
-      const row = await run(() =>
-        db.selectFrom('users').selectAll().where(column, '=', key).executeTakeFirst(),
-      );
+      const [row] = await run(() => findBy[kind](key));
       return row && { user: toUser(row), passwordHash: row.password_hash };
     },
 
@@ -77,19 +82,21 @@ export function createAccountStore(db: Kysely<Schema>, writeEvents: EventWriter)
     },
 
     async recordLogin(id, at, rehashed) {
+      if (!rehashed) {
+        await run(() => noteLogin(at, id));
+        return;
+      }
       await run(() =>
         db
           .updateTable('users')
           .set((e) => ({
             last_login: at,
-            ...(rehashed && {
-              password_hash: e
-                .case()
-                .when('password_hash', '=', rehashed.from)
-                .then(rehashed.to)
-                .else(e.ref('password_hash'))
-                .end(),
-            }),
+            password_hash: e
+              .case()
+              .when('password_hash', '=', rehashed.from)
+              .then(rehashed.to)
+              .else(e.ref('password_hash'))
+              .end(),
           }))
           .where('id', '=', id)
           .execute(),
