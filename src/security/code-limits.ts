@@ -1,10 +1,9 @@
 import type { Clock } from '../lib/clock.js';
 import type { Limit, LimitState, StateStore } from '../tokens/state-store.js';
 import { limitAddress } from './client-address.js';
-import type { LoginStore } from './login-store.js';
 
 export interface CodeLimitsNeeds {
-  store: Pick<StateStore, 'hitLimits'> & { logins: Pick<LoginStore, 'uncountTry'> };
+  store: Pick<StateStore, 'hitLimits' | 'unhitLimits'>;
   now: Clock;
   /** `RATE_LIMIT_LOGIN_IP`: wrong codes and tries to log in by password spend one budget. `undefined`: none. */
   perAddress: Limit | undefined;
@@ -28,15 +27,14 @@ export function createCodeLimits({ store, now, perAddress }: CodeLimitsNeeds) {
   /** Started in one turn with the judging, it costs no trip of its own. @throws store_unavailable */
   async function countTry(ip: string): Promise<CodeTry> {
     if (!perAddress) return UNCOUNTED;
-    const address = limitAddress(ip);
-    const at = now();
+    const slot = `ip:${limitAddress(ip)}`;
     const rules = [{ name: 'login', ...perAddress }];
-    const { allowed, limit } = await store.hitLimits({ slot: `ip:${address}`, rules, now: at });
+    const { allowed, limit } = await store.hitLimits({ slot, rules, now: now() });
     return {
       isAllowed: allowed,
       limit,
       takeBack: async () => {
-        if (allowed) await store.logins.uncountTry({ address: { address, rules: ['login'] }, now: at });
+        if (allowed) await store.unhitLimits({ slot, rules: ['login'], now: now() });
       },
     };
   }

@@ -819,6 +819,19 @@ async function contract(t: Test, adapter: Adapter): Promise<void> {
       t.match(await store.hitLimits({ slot: one, rules: [once], now: now() }), { allowed: false });
     });
 
+    await t.test('a hit is taken back from the rules that are named, and never from none', async (t) => {
+      const slot = newSlot();
+      const left = async (rule: typeof short) => {
+        const { limit } = await store.hitLimits({ slot, rules: [rule], now: now() });
+        return limit.remaining;
+      };
+      await store.hitLimits({ slot, rules: [short, long], now: now() });
+      await store.unhitLimits({ slot, rules: ['short'], now: now() });
+      t.strictSame([await left(short), await left(long)], [1, 1]);
+      for (let n = 0; n < 4; n += 1) await store.unhitLimits({ slot, rules: ['short', 'long'], now: now() });
+      t.strictSame([await left(short), await left(long)], [1, 2]);
+    });
+
     await t.test('two hundred at once are counted exactly', async (t) => {
       const slot = newSlot();
       const rules = [
@@ -942,6 +955,7 @@ t.test('redis is asked once per method', async (t) => {
     cacheUser: () => store.cacheUser({ user, generation: '1', now: time }),
     publishUser: () => store.publishUser({ userId, fenceId: 'f1', user, now: time }),
     hitLimits: () => store.hitLimits({ slot: newTokenId(), rules, now: time }),
+    unhitLimits: () => store.unhitLimits({ slot: newTokenId(), rules: ['a', 'b'], now: time }),
     endSession: () => store.endSession({ ...session, reason: 'logout' }),
     endAllSessions: () =>
       store.endAllSessions({ userId, reason: 'logout_all', caller: checkInput(session), now: time }),

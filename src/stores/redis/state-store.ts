@@ -14,7 +14,7 @@ import { createKeys } from '../keys.js';
 import type { Stores } from '../stores.js';
 import { decodeUser, encodeUser } from '../user-fields.js';
 import { connectRedis, defineScript, type RedisOptions } from './client.js';
-import { hitLimits } from './limits.js';
+import { hitLimits, unhitLimits } from './limits.js';
 import { createRedisLoginStore } from './login-store.js';
 import { createRedisOtpStore } from './otp-store.js';
 import { adoptToken as adoptTokenLua } from './scripts/adopt-token.js';
@@ -217,6 +217,7 @@ export function createRedisStateStore(options: RedisStateStoreOptions): Stores {
     },
 
     hitLimits: ({ slot, rules }) => hitLimits(redis, keys, slot, rules),
+    unhitLimits: ({ slot, rules }) => unhitLimits(redis, keys, slot, rules),
 
     logins: createRedisLoginStore(redis, keys),
     otp: createRedisOtpStore(redis, keys),
