@@ -600,6 +600,28 @@ async function contract(t: Test, adapter: Adapter): Promise<void> {
     });
   });
 
+  t.test('by a clock that is behind nobody waits longer than the rule says', async (t) => {
+    const early = { now: now() - 5 };
+    const asked = { number: newTokenId(), coolDownMs: COOL_DOWN };
+    t.strictSame(await send(asked), counted(30 * SECOND));
+    t.strictSame(await send({ ...asked, ...early }), cooling(30 * SECOND));
+    const hour = { number: newTokenId(), perHour: 1 };
+    await send(hour);
+    t.strictSame(await send({ ...hour, ...early }), limited('number_hour', 1, HOUR));
+    const address = { address: newTokenId(), perAddressHour: 1 };
+    await send(address);
+    t.strictSame(await send({ ...address, ...early }), limited('address', 1, HOUR));
+    const country = { country: newTokenId(), guard: { ...GUARD, minPerCountry: 1 } };
+    await send(country);
+    t.strictSame(await send({ ...country, ...early }), denied(DAY, 'country'));
+
+    const number = newTokenId();
+    await open(number);
+    t.strictSame(await answer(number, { maxTriesPerHour: 1 }), WRONG);
+    t.strictSame(await answer(number, { maxTriesPerHour: 1, ...early }), spent(HOUR));
+    t.strictSame(await answer(number, { maxTries: 1, ...early }), spent(LIFETIME));
+  });
+
   t.test('side by side', async (t) => {
     await t.test('of three hundred right answers one is told so', async (t) => {
       const number = newTokenId();

@@ -302,7 +302,7 @@ function readLimit(reply: string[], { limit, now }: Asked): LimitState | undefin
   return {
     max: limit.max,
     remaining: Math.max(0, limit.max - Number(reply[1])),
-    resetMs: Math.max(0, Number(reply[2]) - now),
+    resetMs: Math.max(0, Math.min(limit.windowMs, Number(reply[2]) - now)),
   };
 }
 

@@ -14,7 +14,7 @@ local function cool_down()
   local n = redis.call('ZCOUNT', unproved, string.format('(%.0f', now - DAY), '+inf')
   if n == 0 or steps == 0 then return 0 end
   local last = redis.call('ZRANGE', unproved, -1, -1, 'WITHSCORES')[2]
-  return math.max(0, tonumber(last) + tonumber(ARGV[4 + math.min(n, steps)]) - now)
+  return time_left(tonumber(ARGV[4 + math.min(n, steps)]), tonumber(last), now)
 end
 
 -- Counted before.

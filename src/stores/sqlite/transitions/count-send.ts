@@ -9,7 +9,7 @@ import {
 import type { Keys } from '../../keys.js';
 import { judgeSend } from '../../send-verdict.js';
 import type { Row, Rows } from '../rows.js';
-import { addToLog, type Log, logWait } from './sliding-log.js';
+import { addToLog, type Log, logWait, timeLeft } from './sliding-log.js';
 import { askGuard, countToday, type SpendDay, uncountToday } from './spend.js';
 
 interface SendRows {
@@ -78,7 +78,7 @@ function coolDown(unproved: Log, steps: readonly number[], now: number): number 
   const sent = unproved.filter(([at]) => at > now - DAY_MS);
   const last = sent.at(-1);
   const step = steps[Math.min(sent.length, steps.length) - 1];
-  return last && step !== undefined ? Math.max(0, last[0] + step - now) : 0;
+  return last && step !== undefined ? timeLeft(step, last[0], now) : 0;
 }
 
 export function uncountSend(rows: Rows, keys: Keys, input: SendCount): void {
