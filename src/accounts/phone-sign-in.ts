@@ -72,7 +72,7 @@ export function createPhoneSignIn(needs: PhoneSignInNeeds) {
     const deviceId = newDeviceId();
     proof.settle();
     const { pair, user } = await openFirstSession(needs, account, client, deviceId);
-    return present(user, pair, deviceId);
+    return present(user, pair, deviceId, proof);
   }
 
   /**
@@ -131,15 +131,20 @@ export function createPhoneSignIn(needs: PhoneSignInNeeds) {
     proof.settle();
     const { pair, sessionId } = await sessions.open(user, client, deviceId);
     events.record({ type: 'login', userId: user.id, sessionId, client });
-    return present(user, pair, deviceId);
+    return present(user, pair, deviceId, proof);
   }
 
-  const present = async (user: User, pair: SignedIn['pair'], deviceId: string): Promise<SignedIn> => ({
+  const present = async (
+    user: User,
+    pair: SignedIn['pair'],
+    deviceId: string,
+    { limit }: Proof,
+  ): Promise<SignedIn> => ({
     user,
     permissions: await sessions.permissionsOf(user),
     pair,
     deviceCookie: devices.write(deviceId, user.id),
-    limit: undefined,
+    limit,
   });
 
   /**

@@ -15,6 +15,8 @@ export interface CodeTry {
   limit: LimitState | undefined;
   /** The code was right, or was not compared. */
   takeBack(): Promise<void>;
+  /** What is left once that is done. */
+  limitWithout: LimitState | undefined;
 }
 
 export type CodeLimits = ReturnType<typeof createCodeLimits>;
@@ -33,6 +35,7 @@ export function createCodeLimits({ store, now, perAddress }: CodeLimitsNeeds) {
     return {
       isAllowed: allowed,
       limit,
+      limitWithout: { ...limit, remaining: Math.min(limit.max, limit.remaining + 1) },
       takeBack: async () => {
         if (allowed) await store.unhitLimits({ slot, rules: ['login'], now: now() });
       },
@@ -42,4 +45,9 @@ export function createCodeLimits({ store, now, perAddress }: CodeLimitsNeeds) {
   return { countTry };
 }
 
-const UNCOUNTED: CodeTry = { isAllowed: true, limit: undefined, takeBack: async () => undefined };
+const UNCOUNTED: CodeTry = {
+  isAllowed: true,
+  limit: undefined,
+  limitWithout: undefined,
+  takeBack: async () => undefined,
+};

@@ -18,6 +18,14 @@ local function log_wait(log, max, window, now)
   return nth and time_left(window, tonumber(nth), now) or 0
 end
 
+-- How many of the log are younger than the window, but for this one, and how long until the oldest has left it.
+local function log_use(log, id, window, now)
+  local young = string.format('(%.0f', now - window)
+  local used = redis.call('ZCOUNT', log, young, '+inf') - (redis.call('ZSCORE', log, id) and 1 or 0)
+  local oldest = redis.call('ZRANGEBYSCORE', log, young, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  return {used, oldest and time_left(window, tonumber(oldest), now) or window}
+end
+
 -- What falls out has left its window: whoever adds has asked first.
 local function add_to_log(log, id, now, keep, window)
   redis.call('ZADD', log, now, id)
