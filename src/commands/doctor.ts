@@ -46,7 +46,7 @@ async function examineAll(config: Config, now: Clock): Promise<Finding[]> {
     ...checkClock(clocksOf(redis.found, sql.found)),
     ...(sql.found ? [checkClientAddress(config, sql.found.addresses.counts)] : []),
     ...checkDelivery(config),
-    ...(spend.found ? [checkSpend(config, spend.found)] : []),
+    ...(spend.found ? [checkSpend(config, spend.found, sql.found?.suspectedSends ?? 0)] : []),
     ...(redis.found ? checkRedis(config, redis.found) : []),
     ...(redis.error === undefined ? [] : [reportTrouble('redis', 'REDIS_URL', redis.error)]),
     ...(sql.error === undefined
