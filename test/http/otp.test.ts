@@ -564,6 +564,9 @@ async function spraying(t: Test, stores: Stores): Promise<void> {
   const from = (phone: string, otp: string) => send({ ...loginBy(phone, otp), remoteAddress });
   const people: PhonePerson[] = [];
   for (let n = 0; n < 3; n += 1) people.push(await signUpByPhone(scene, phones));
+  const { typed, e164 } = freshNumber();
+  const registered = await send(registerBy(typed, await codeFor(scene, phones, e164, 'register')));
+  t.equal(registered.headers['ratelimit-limit'], undefined, 'registrations have a limit of their own');
   const [one, two, three] = people as [PhonePerson, PhonePerson, PhonePerson];
 
   await t.test('right codes and spent ones are not counted', async (t) => {
