@@ -291,6 +291,7 @@ export function loadConfig(env: Env = process.env): Config {
     ...judgeKey(givenKey, jwt.algorithm, circumstances, read.fault),
     ...legacyWarnings,
     ...judgeOtp(config.otp, production, read.fault),
+    ...judgeProxy(config.trustProxy, { isPublic: lambda || !isLoopbackHost(host) }),
     ...(config.sms ? [] : ['SMS_PROVIDER is not set: nobody can sign in by phone, or be sent a code.']),
     ...(config.email ? [] : ['EMAIL_PROVIDER is not set: nobody can reset a password by e-mail.']),
   ];
@@ -475,6 +476,14 @@ function readTrustProxy(read: Reader, lambda: boolean): TrustProxy {
     read.fault('TRUST_PROXY trusts everybody, or nearly: name the networks of your own proxies');
   return trust;
 }
+
+/** No header tells CloudFront from somebody who knows what it sends; see `client-address.ts`. */
+const judgeProxy = ({ mode }: TrustProxy, { isPublic }: { isPublic: boolean }): string[] =>
+  mode === 'cloudfront' && isPublic
+    ? [
+        'TRUST_PROXY=cloudfront: whoever reaches this server around CloudFront can forge the address it comes from.',
+      ]
+    : [];
 
 const isLoopbackHost = (host: string): boolean => {
   const address = readAddress(host);

@@ -173,7 +173,11 @@ t.test('each setting is read', async (t) => {
     ],
     [{ TRUST_PROXY: 'none' }, { trustProxy: { mode: 'none' } }],
     [{ TRUST_PROXY: 'apigateway' }, { trustProxy: { mode: 'apigateway' } }],
-    [{ TRUST_PROXY: 'cloudfront' }, { trustProxy: { mode: 'cloudfront' } }],
+    [{ TRUST_PROXY: 'cloudfront' }, { trustProxy: { mode: 'cloudfront' }, warnings: [] }],
+    [
+      { TRUST_PROXY: 'cloudfront', HOST: '0.0.0.0', SMS_PROVIDER: 'console', EMAIL_PROVIDER: 'console' },
+      { warnings: [/^TRUST_PROXY=cloudfront: .* can forge the address/] },
+    ],
     [{ TRUST_PROXY: 'alb' }, { trustProxy: { mode: 'alb' } }],
     [
       { TRUST_PROXY: '10.0.0.0/8, ::1, fc00::/7' },

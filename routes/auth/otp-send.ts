@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { setLimitHeaders } from '../../plugins/limit-headers.js';
 import { clientOf } from '../../plugins/request-context.js';
 import { type Locale, pickLocale } from '../../src/contract/messages.js';
 import { OtpSendBody, OtpSent } from '../../src/contract/otp.js';
@@ -39,10 +40,12 @@ export const otpSend: FastifyPluginAsyncTypebox<OtpSendOptions> = async (app, { 
         ),
       },
     },
-    handler: async (request) => {
+    handler: async (request, reply) => {
       const { phone, purpose } = request.body;
       const locale = pickLocale(request.headers['accept-language'], defaultLocale);
-      const { expiresIn, resendIn } = await app.otp.send({ phone, purpose, locale }, clientOf(request));
+      const asked = { phone, purpose, locale };
+      const { expiresIn, resendIn, limit } = await app.otp.send(asked, clientOf(request));
+      if (limit) setLimitHeaders(reply, limit);
       return { message: MESSAGE[locale], expires_in: expiresIn, resend_in: resendIn };
     },
   });

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
 import { readingNothing } from '../../plugins/compat-dialect.js';
+import { setLimitHeaders } from '../../plugins/limit-headers.js';
 import { clientOf } from '../../plugins/request-context.js';
 import {
   describePerson,
@@ -35,11 +36,12 @@ export const phoneOtp: FastifyPluginAsyncTypebox = async (app) => {
       body: SendOtpBody,
       response: { 200: Sent, ...envelopeFailures(403) },
     },
-    handler: async (request) => {
+    handler: async (request, reply) => {
       const purpose = readPurpose(request.body.purpose);
       const locale = localeOf(request);
-      const { phone } = request.body;
-      const { expiresIn, resendIn } = await app.otp.send({ phone, purpose, locale }, clientOf(request));
+      const asked = { phone: request.body.phone, purpose, locale };
+      const { expiresIn, resendIn, limit } = await app.otp.send(asked, clientOf(request));
+      if (limit) setLimitHeaders(reply, limit);
       return succeed('sent', locale, { expires_in: expiresIn, resend_in: resendIn });
     },
   });

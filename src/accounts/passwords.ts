@@ -95,7 +95,7 @@ export function createPasswords(needs: PasswordsNeeds) {
     }
     mail.requireOpen();
     const { key } = email;
-    const limit = await limits.countReset(client.ip, `email:${key}`);
+    const { limit } = await limits.countReset(client.ip, `email:${key}`);
     const found = (await accounts.findByIdentifier({ kind: 'email', key }))?.user;
     const user = found?.isActive ? found : undefined;
     const token = await tickets.open({
@@ -113,7 +113,11 @@ export function createPasswords(needs: PasswordsNeeds) {
     return limit;
   }
 
-  /** Sends a code by which a new password may be chosen. @throws rate_limited, and as `send` does */
+  /**
+   * Sends a code by which a new password may be chosen. Where none is sent (it is too soon after another, or nothing
+   * can be delivered) it does not count.
+   * @throws rate_limited, and as `send` does
+   */
   async function forgotByPhone(
     phone: string,
     client: Client,
@@ -121,9 +125,14 @@ export function createPasswords(needs: PasswordsNeeds) {
   ): Promise<LimitState | undefined> {
     const number = needs.readPhone(phone);
     // What is no number costs nobody anything: `send` says what is wrong with it.
-    const limit = number && (await limits.countReset(client.ip, `phone:${number}`));
-    await otp.send({ phone, purpose: 'reset', locale }, client);
-    return limit || undefined;
+    const counted = number === undefined ? undefined : await limits.countReset(client.ip, `phone:${number}`);
+    try {
+      await otp.send({ phone, purpose: 'reset', locale }, client);
+    } catch (error) {
+      await counted?.takeBack();
+      throw error;
+    }
+    return counted?.limit;
   }
 
   /**

@@ -35,7 +35,8 @@ export function createPhoneSignIn(needs: PhoneSignInNeeds) {
   const { changeUser, erase } = createAccountChanges(needs);
 
   /**
-   * Makes an account and signs its owner in. That a number is registered is told to those alone who hold it.
+   * Makes an account and signs its owner in. That a number is registered is told to those alone who hold it. It tells
+   * no limit: registrations have another one, which counts the right codes too.
    * @throws registration_closed, invalid_request, phone_taken, store_unavailable, and as `prove` does
    */
   async function register(
@@ -50,7 +51,7 @@ export function createPhoneSignIn(needs: PhoneSignInNeeds) {
     const proof = await otp.prove({ phone, purpose: 'register', code }, client);
     if (!proof.owner) return openAccount(proof, profile, client);
     const claimed = await claim(proof, proof.owner, profile, client);
-    if (claimed) return signIn(claimed, proof, client);
+    if (claimed) return { ...(await signIn(claimed, proof, client)), limit: undefined };
     proof.settle();
     throw takenError(['phone']);
   }
@@ -72,7 +73,7 @@ export function createPhoneSignIn(needs: PhoneSignInNeeds) {
     const deviceId = newDeviceId();
     proof.settle();
     const { pair, user } = await openFirstSession(needs, account, client, deviceId);
-    return present(user, pair, deviceId);
+    return present(user, pair, deviceId, undefined);
   }
 
   /**
@@ -131,15 +132,20 @@ export function createPhoneSignIn(needs: PhoneSignInNeeds) {
     proof.settle();
     const { pair, sessionId } = await sessions.open(user, client, deviceId);
     events.record({ type: 'login', userId: user.id, sessionId, client });
-    return present(user, pair, deviceId);
+    return present(user, pair, deviceId, proof.limit);
   }
 
-  const present = async (user: User, pair: SignedIn['pair'], deviceId: string): Promise<SignedIn> => ({
+  const present = async (
+    user: User,
+    pair: SignedIn['pair'],
+    deviceId: string,
+    limit: SignedIn['limit'],
+  ): Promise<SignedIn> => ({
     user,
     permissions: await sessions.permissionsOf(user),
     pair,
     deviceCookie: devices.write(deviceId, user.id),
-    limit: undefined,
+    limit,
   });
 
   /**

@@ -8,7 +8,7 @@ import { createRedisStateStore } from '../stores/redis/state-store.js';
 import { openDatabase } from '../stores/sql/database.js';
 import { inspectSql, type SqlInspection } from '../stores/sql/inspect.js';
 import { createSqliteStateStore } from '../stores/sqlite/state-store.js';
-import { checkClientAddress } from './checks/client-address.js';
+import { checkClientAddress, checkForgery } from './checks/client-address.js';
 import { checkClock } from './checks/clock.js';
 import type { Finding } from './checks/finding.js';
 import { checkDelivery, checkSpend } from './checks/messages.js';
@@ -45,8 +45,9 @@ async function examineAll(config: Config, now: Clock): Promise<Finding[]> {
     ...checkSigningKey(config),
     ...checkClock(clocksOf(redis.found, sql.found)),
     ...(sql.found ? [checkClientAddress(config, sql.found.addresses.counts)] : []),
+    ...checkForgery(config),
     ...checkDelivery(config),
-    ...(spend.found ? [checkSpend(config, spend.found)] : []),
+    ...(spend.found ? [checkSpend(config, spend.found, sql.found?.suspectedSends ?? 0)] : []),
     ...(redis.found ? checkRedis(config, redis.found) : []),
     ...(redis.error === undefined ? [] : [reportTrouble('redis', 'REDIS_URL', redis.error)]),
     ...(sql.error === undefined

@@ -9,6 +9,7 @@ import type { Clock } from '../lib/clock.js';
 import { newTokenId } from '../lib/ids.js';
 import type { CodeLimits, CodeTry } from '../security/code-limits.js';
 import type { Client } from '../tokens/session-service.js';
+import type { LimitState } from '../tokens/state-store.js';
 import { writeMessage } from './message-texts.js';
 import { hashCode, makeCode, readCode } from './one-time-code.js';
 import type { AnswerVerdict, OtpStore, SendCount, SendVerdict, SpendSuspicion } from './otp-store.js';
@@ -91,6 +92,8 @@ export interface Proof {
   phone: string;
   /** The account that has this number, whether or not it was ever proved there. */
   owner: User | undefined;
+  /** What is left of the address's tries: this one was none. */
+  limit: LimitState | undefined;
   /**
    * Tells the stores that the code was right: started in the turn in which the next command to the state store starts,
    * it costs no trip of its own. Nobody waits for it; if it fails, a count stays one too high.
@@ -123,7 +126,7 @@ export function createOtpService(needs: OtpServiceNeeds) {
   async function send(
     { phone, purpose, locale }: SendRequest,
     client: Client,
-  ): Promise<{ expiresIn: number; resendIn: number }> {
+  ): Promise<{ expiresIn: number; resendIn: number; limit: LimitState | undefined }> {
     if (purpose === 'register' && needs.registration === 'closed') throw new AuthError('registration_closed');
     const number = requireReachable(phone);
     const testCode = policy.testNumbers.get(number.e164);
@@ -135,7 +138,7 @@ export function createOtpService(needs: OtpServiceNeeds) {
       country: number.country,
       now: now(),
     };
-    const { resendMs } = await countSend(counted, client);
+    const { resendMs, limit } = await countSend(counted, client);
 
     const code = testCode ?? makeCode(policy.length);
     const [owner] = await Promise.all([
@@ -154,7 +157,7 @@ export function createOtpService(needs: OtpServiceNeeds) {
     if (testCode === undefined) {
       await outbox?.post(isSent ? message : undefined, () => onLost(purpose, counted, owner?.id, client));
     }
-    return { expiresIn: policy.lifetime, resendIn: Math.ceil(resendMs / 1000) };
+    return { expiresIn: policy.lifetime, resendIn: Math.ceil(resendMs / 1000), limit };
   }
 
   function requireReachable(raw: string): PhoneNumber {
@@ -248,6 +251,7 @@ export function createOtpService(needs: OtpServiceNeeds) {
     return {
       phone: e164,
       owner,
+      limit: tried.limitWithout,
       settle: () => settle(number, tried, client),
       giveBack: () => reopenChallenge({ purpose, phone: e164, code }),
     };
@@ -292,7 +296,8 @@ export function createOtpService(needs: OtpServiceNeeds) {
     if (verdict.status === 'spent') {
       // Nothing was compared, so nothing was guessed.
       await tried.takeBack().catch(() => undefined);
-      return new AuthError('otp_attempts_exceeded', { retryAfter: toRetryAfter(verdict.retryMs) });
+      const retryAfter = toRetryAfter(verdict.retryMs);
+      return new AuthError('otp_attempts_exceeded', { retryAfter, limit: tried.limitWithout });
     }
     // For the list that its owner sees; the answer does not depend on it.
     const owner = await accounts.findOwnerOfPhone(phone).catch(() => undefined);
@@ -322,7 +327,7 @@ function sendRefusal(verdict: Exclude<SendVerdict, { status: 'counted' }>): Auth
   const retryAfter = toRetryAfter(verdict.retryMs);
   switch (verdict.status) {
     case 'cooldown':
-      return new AuthError('otp_cooldown', { retryAfter });
+      return new AuthError('otp_cooldown', { retryAfter, limit: verdict.limit });
     case 'limited':
       return new AuthError('rate_limited', {
         limit: { max: verdict.max, remaining: 0, resetMs: verdict.retryMs },

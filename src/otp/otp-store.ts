@@ -1,4 +1,5 @@
 import type { OtpPurpose } from '../contract/otp.js';
+import type { LimitState } from '../tokens/state-store.js';
 
 /** The windows of the budgets. Those of a number and of an address slide: no boundary lets twice the budget through. */
 export const HOUR_MS = 3_600_000;
@@ -84,7 +85,8 @@ export type SpendSuspicion = 'country' | 'address' | 'daily_cap';
 
 /**
  * Where several refuse, the first in this order is named: cool-down, number, address, guard. `retryMs` is the longest
- * of their waits.
+ * of their waits. `limit` is the budget of the number or the address with the least left, until its oldest send has
+ * left the window; `undefined` where there is none.
  */
 export type SendVerdict =
   | {
@@ -92,9 +94,10 @@ export type SendVerdict =
       /** Until the next send to this number may follow (ms); 0 without cool-down. */
       resendMs: number;
       suspicions: SpendSuspicion[];
+      limit: LimitState | undefined;
     }
   /** The cool-down of the number. */
-  | { status: 'cooldown'; retryMs: number }
+  | { status: 'cooldown'; retryMs: number; limit: LimitState | undefined }
   /** A budget of the number or the address is spent. */
   | { status: 'limited'; by: 'number_hour' | 'number_day' | 'address'; max: number; retryMs: number }
   /** The spend guard refuses, in mode `deny`. */

@@ -1,10 +1,9 @@
 import type { Clock } from '../lib/clock.js';
 import type { Limit, LimitState, StateStore } from '../tokens/state-store.js';
 import { limitAddress } from './client-address.js';
-import type { LoginStore } from './login-store.js';
 
 export interface CodeLimitsNeeds {
-  store: Pick<StateStore, 'hitLimits'> & { logins: Pick<LoginStore, 'uncountTry'> };
+  store: Pick<StateStore, 'hitLimits' | 'unhitLimits'>;
   now: Clock;
   /** `RATE_LIMIT_LOGIN_IP`: wrong codes and tries to log in by password spend one budget. `undefined`: none. */
   perAddress: Limit | undefined;
@@ -16,6 +15,8 @@ export interface CodeTry {
   limit: LimitState | undefined;
   /** The code was right, or was not compared. */
   takeBack(): Promise<void>;
+  /** What is left once that is done. */
+  limitWithout: LimitState | undefined;
 }
 
 export type CodeLimits = ReturnType<typeof createCodeLimits>;
@@ -28,15 +29,15 @@ export function createCodeLimits({ store, now, perAddress }: CodeLimitsNeeds) {
   /** Started in one turn with the judging, it costs no trip of its own. @throws store_unavailable */
   async function countTry(ip: string): Promise<CodeTry> {
     if (!perAddress) return UNCOUNTED;
-    const address = limitAddress(ip);
-    const at = now();
+    const slot = `ip:${limitAddress(ip)}`;
     const rules = [{ name: 'login', ...perAddress }];
-    const { allowed, limit } = await store.hitLimits({ slot: `ip:${address}`, rules, now: at });
+    const { allowed, limit } = await store.hitLimits({ slot, rules, now: now() });
     return {
       isAllowed: allowed,
       limit,
+      limitWithout: { ...limit, remaining: Math.min(limit.max, limit.remaining + 1) },
       takeBack: async () => {
-        if (allowed) await store.logins.uncountTry({ address: { address, rules: ['login'] }, now: at });
+        if (allowed) await store.unhitLimits({ slot, rules: ['login'], now: now() });
       },
     };
   }
@@ -44,4 +45,9 @@ export function createCodeLimits({ store, now, perAddress }: CodeLimitsNeeds) {
   return { countTry };
 }
 
-const UNCOUNTED: CodeTry = { isAllowed: true, limit: undefined, takeBack: async () => undefined };
+const UNCOUNTED: CodeTry = {
+  isAllowed: true,
+  limit: undefined,
+  limitWithout: undefined,
+  takeBack: async () => undefined,
+};

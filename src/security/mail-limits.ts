@@ -3,10 +3,9 @@ import { AuthError } from '../errors.js';
 import type { Clock } from '../lib/clock.js';
 import type { Limit, LimitState, StateStore } from '../tokens/state-store.js';
 import { limitAddress } from './client-address.js';
-import type { LoginStore } from './login-store.js';
 
 export interface MailLimitsNeeds {
-  store: Pick<StateStore, 'hitLimits'> & { logins: Pick<LoginStore, 'uncountTry'> };
+  store: Pick<StateStore, 'hitLimits' | 'unhitLimits'>;
   now: Clock;
   /** `RATE_LIMIT_PASSWORD_RESET`. `undefined`: none. */
   limit: Limit | undefined;
@@ -14,6 +13,13 @@ export interface MailLimitsNeeds {
 
 /** What for: links that open an account, and links that confirm an address, have budgets of their own. */
 type MailUse = 'reset' | 'confirm';
+
+/** A message that was counted and may be asked for. */
+export interface CountedMail {
+  limit: LimitState | undefined;
+  /** Nothing was sent after all. Never throws: one too many on a counter is no reason for another failure. */
+  takeBack(): Promise<void>;
+}
 
 export type MailLimits = ReturnType<typeof createMailLimits>;
 
@@ -28,17 +34,21 @@ export function createMailLimits({ store, now, limit }: MailLimitsNeeds) {
   }
 
   /** @throws rate_limited, store_unavailable */
-  async function countReset(ip: string, recipient: string): Promise<LimitState | undefined> {
-    if (!limit) return undefined;
-    const address = limitAddress(ip);
-    const ofAddress = await hit('reset', `ip:${address}`, limit);
+  async function countReset(ip: string, recipient: string): Promise<CountedMail> {
+    if (!limit) return UNCOUNTED;
+    const slots = { address: `ip:${limitAddress(ip)}`, recipient: slotOf(recipient) };
+    const ofAddress = await hit('reset', slots.address, limit);
     try {
-      const ofRecipient = await hit('reset', slotOf(recipient), limit);
-      return ofRecipient.remaining < ofAddress.remaining ? ofRecipient : ofAddress;
+      const ofRecipient = await hit('reset', slots.recipient, limit);
+      return {
+        limit: ofRecipient.remaining < ofAddress.remaining ? ofRecipient : ofAddress,
+        async takeBack() {
+          await Promise.all(Object.values(slots).map((slot) => takeBack('reset', slot)));
+        },
+      };
     } catch (error) {
       // Nothing is sent, and others at this address may have recipients of their own.
-      const counted = { address: { address, rules: ['reset' satisfies MailUse] }, now: now() };
-      await store.logins.uncountTry(counted).catch(() => undefined);
+      await takeBack('reset', slots.address);
       throw error;
     }
   }
@@ -49,8 +59,13 @@ export function createMailLimits({ store, now, limit }: MailLimitsNeeds) {
     return limit;
   }
 
+  const takeBack = (name: MailUse, slot: string): Promise<void> =>
+    store.unhitLimits({ slot, rules: [name], now: now() }).catch(() => undefined);
+
   return { countReset, countConfirm };
 }
+
+const UNCOUNTED: CountedMail = { limit: undefined, takeBack: async () => undefined };
 
 const slotOf = (recipient: string): string => `mail:${fingerprint(recipient)}`;
 

@@ -48,6 +48,8 @@ export interface StateStore {
 
   /** Counts one hit against every rule of a slot, or against none when one of them is spent. */
   hitLimits(input: { slot: string; rules: LimitRule[]; now: number }): Promise<LimitVerdict>;
+  /** Takes back a hit that was counted: what it was for did not come about. */
+  unhitLimits(input: { slot: string; rules: string[]; now: number }): Promise<void>;
 
   /** Resolves when the store answers and takes writes; throws `store_unavailable` when not. */
   ping(): Promise<void>;

@@ -534,6 +534,12 @@ t.test('where callers seem to come from', async (t) => {
   for (const batch of [rows(1000, '198.51.100.7'), rows(1000, '10.0.0.9'), rows(300, null)]) {
     await database.db.insertInto('events').values(batch).execute();
   }
+  const behind = { TRUST_PROXY: 'cloudfront', HOST: '0.0.0.0' };
+  t.match(
+    (await findingsOf(configOf({ ...env, ...behind }))).detail('client address'),
+    /can forge the address/,
+  );
+
   const found = await findingsOf(configOf(env));
   t.equal(found.status('client address'), 'fail');
   t.match(
@@ -562,8 +568,8 @@ t.test('the spend guard', async (t) => {
     total,
     countries: countries.map(([country, sends, verified]) => ({ country, sends, verified })),
   });
-  const check = (env: Env, report: ReturnType<typeof day>) => {
-    const { status, detail, advice = '' } = checkSpend(open(env), report);
+  const check = (env: Env, report: ReturnType<typeof day>, suspected = 0) => {
+    const { status, detail, advice = '' } = checkSpend(open(env), report, suspected);
     return `${status} ${detail} ${advice}`;
   };
   const fraud = day(400, ['IR', 200, 100], ['LV', 150, 3], ['DE', 50, 0]);
@@ -586,6 +592,23 @@ t.test('the spend guard', async (t) => {
     /^ok record: 1,000,000 codes sent today/,
   );
   t.match(check({ HOST: '0.0.0.0', SMS_PROVIDER: '' }, day(0)), /^ok no codes are sent/);
+  t.match(
+    check({}, day(40), 20),
+    /^warn record: 40 codes sent today; 20 requests for codes looked suspicious.*nothing was refused/,
+  );
+  t.match(check({ OTP_SPEND_GUARD: 'deny' }, day(20), 1), /^warn deny: .*1 request for codes looked/);
+
+  const embedded = await testApp(t, {
+    env: { ...UNLIMITED, OTP_SPEND_GUARD: 'deny', ...(await phones(t)).env },
+  });
+  for (let n = 0; n < 22; n += 1) await embedded.send(sendOf(freshNumber().typed, 'login'));
+  await embedded.app.events.flush();
+  const ofAddress = await findingsOf(embedded.config);
+  t.equal(ofAddress.status('spend guard'), 'warn', 'one address asks, and nobody proves');
+  t.match(
+    ofAddress.detail('spend guard'),
+    /^deny: 20 codes sent today; 2 requests for codes looked suspicious/,
+  );
 
   const env = {
     REDIS_URL: sharedRedisUrl(),
@@ -666,6 +689,7 @@ t.test('what only other servers show', async (t) => {
     missingIndexes: [],
     durability: { fsync: true, synchronousCommit: true },
     addresses: { counts: [], unreadable: 0 },
+    suspectedSends: 0,
   };
   const ofSql = (change: Partial<SqlInspection>) =>
     checkSql({ migrate: true }, { ...database, ...change }).map(

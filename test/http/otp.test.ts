@@ -26,6 +26,13 @@ import {
 } from './phones.js';
 import { watchedApp } from './watched-app.js';
 
+/** The headers that say what is left of a limit. */
+const LEFT = (max: number, remaining: number, seconds: number) => ({
+  'ratelimit-limit': String(max),
+  'ratelimit-remaining': String(remaining),
+  'ratelimit-reset': String(seconds),
+});
+
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
@@ -85,7 +92,7 @@ async function wholeLife(t: Test, stores: Stores): Promise<void> {
     resend_in: 30,
   });
   t.equal(sent.headers['cache-control'], 'no-store');
-  t.equal(sent.headers['ratelimit-limit'], undefined, 'it is no anonymous request');
+  t.match(sent.headers, LEFT(5, 4, 3600), 'of the budget of the number: it is no anonymous request');
   const { code, ...message } = await phones.newest(e164, 1);
   t.match(code, /^\d{6}$/);
   t.strictSame(message, {
@@ -442,8 +449,10 @@ async function budgets(t: Test, stores: Stores): Promise<void> {
       const purpose = (['login', 'verify', 'reset', 'register'] as const)[n];
       const answer = await send(sendOf(typed, purpose));
       t.equal(answer.json().resend_in, seconds);
+      t.match(answer.headers, { 'ratelimit-limit': '5', 'ratelimit-remaining': String(4 - n) });
       const soon = await send(sendOf(typed, 'login'));
       expectProblem(t, soon, 429, 'otp_cooldown');
+      t.equal(soon.headers['ratelimit-remaining'], String(4 - n), 'it counts for nothing');
       const wait = Number(soon.headers['retry-after']);
       t.ok(wait > seconds - 5 && wait <= seconds, `wait ${wait} of ${seconds} s`);
       advance((seconds - 1) * SECOND);
@@ -555,16 +564,23 @@ async function spraying(t: Test, stores: Stores): Promise<void> {
   const from = (phone: string, otp: string) => send({ ...loginBy(phone, otp), remoteAddress });
   const people: PhonePerson[] = [];
   for (let n = 0; n < 3; n += 1) people.push(await signUpByPhone(scene, phones));
+  const { typed, e164 } = freshNumber();
+  const registered = await send(registerBy(typed, await codeFor(scene, phones, e164, 'register')));
+  t.equal(registered.headers['ratelimit-limit'], undefined, 'registrations have a limit of their own');
   const [one, two, three] = people as [PhonePerson, PhonePerson, PhonePerson];
 
   await t.test('right codes and spent ones are not counted', async (t) => {
     for (let n = 0; n < 8; n += 1) {
-      t.equal((await from(one.typed, await codeFor(scene, phones, one.e164))).statusCode, 200);
+      const answer = await from(one.typed, await codeFor(scene, phones, one.e164));
+      t.equal(answer.statusCode, 200);
+      t.match(answer.headers, LEFT(6, 6, 300));
     }
     const code = await codeFor(scene, phones, one.e164);
     for (let n = 0; n < 5; n += 1) await send(loginBy(one.typed, otherThan(code)));
     for (let n = 0; n < 8; n += 1) {
-      expectProblem(t, await from(one.typed, code), 429, 'otp_attempts_exceeded');
+      const answer = await from(one.typed, code);
+      expectProblem(t, answer, 429, 'otp_attempts_exceeded');
+      t.match(answer.headers, LEFT(6, 6, 300));
     }
   });
 

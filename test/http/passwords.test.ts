@@ -415,6 +415,37 @@ t.test('limits of their own', async (t) => {
         expectProblem(t, await asked(3), 429, 'rate_limited');
       });
 
+      t.test('a code that is not sent does not count', async (t) => {
+        const { send, advance } = await open(t, stores, {
+          RATE_LIMIT_PASSWORD_RESET: '2/hour',
+          OTP_RESEND: '30',
+        });
+        const { typed, e164 } = freshNumber();
+        const first = await send(forgotBy({ phone: typed }));
+        t.equal(first.statusCode, 202);
+        t.equal(first.headers['ratelimit-remaining'], '1');
+        for (let n = 0; n < 3; n += 1) {
+          expectProblem(t, await send(forgotBy({ phone: e164 })), 429, 'otp_cooldown');
+        }
+        advance(30_000);
+        const second = await send(forgotBy({ phone: typed }));
+        t.equal(second.statusCode, 202, 'neither at the number nor at the address');
+        t.equal(second.headers['ratelimit-remaining'], '0');
+        advance(30_000);
+        expectProblem(t, await send(forgotBy({ phone: typed })), 429, 'rate_limited');
+      });
+
+      t.test('nor one that cannot be sent', async (t) => {
+        const { send } = await watchedApp(t, {
+          stores,
+          env: { HOST: '0.0.0.0', RATE_LIMIT_PASSWORD_RESET: '2/hour' },
+        });
+        for (let n = 0; n < 4; n += 1) {
+          const answer = await send(forgotBy({ phone: freshNumber().typed }));
+          expectProblem(t, answer, 503, 'delivery_unavailable');
+        }
+      });
+
       t.test('the password asked for counts as a login', async (t) => {
         const ann = await signUp(world);
         for (let n = 0; n < 5; n += 1) {

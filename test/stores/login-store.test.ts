@@ -212,6 +212,24 @@ async function contract(t: Test, adapter: Adapter): Promise<void> {
     });
   });
 
+  t.test('by a clock that is behind nobody waits longer than the rule says', async (t) => {
+    const account = newAccount();
+    await spendRow(account);
+    t.equal(await wait({ account, now: now() - 5 }), SECOND);
+
+    const known = await remember();
+    const once = {
+      account: known.account,
+      deviceId: known.deviceId,
+      deviceLimit: { max: 1, windowMs: MINUTE },
+    };
+    await guess(once);
+    t.strictSame(await ask({ ...once, now: now() - 5 }), {
+      status: 'limited',
+      limit: { max: 1, remaining: 0, resetMs: MINUTE },
+    });
+  });
+
   t.test('taking back', async (t) => {
     await t.test('leaves everything as it was', async (t) => {
       const [account, address] = [newAccount(), newAddress()];

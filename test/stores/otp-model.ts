@@ -9,6 +9,7 @@ import type {
   OtpStore,
   SendVerdict,
 } from '../../src/otp/otp-store.js';
+import type { LimitState } from '../../src/tokens/state-store.js';
 import { DAY, MINUTE, SECOND } from './state-store-bench.js';
 
 const HOUR = 60 * MINUTE;
@@ -147,6 +148,20 @@ function createModel(start: number) {
     return Math.max(0, Math.max(...recent) + wait - now);
   }
 
+  /** The budget with the least left. `newest`: but for the send just counted the window may have been empty. */
+  function tightest(newest?: -1): LimitState {
+    const before = sends.slice(0, newest);
+    const [hour, day] = [
+      { max: LIMITS.perHour, window: HOUR },
+      { max: LIMITS.perDay, window: DAY },
+    ].map(({ max, window }) => {
+      const inside = (all: number[]) => all.filter((at) => at > now - window);
+      const oldest = inside(before)[0] ?? now;
+      return { max, remaining: max - inside(sends).length, resetMs: oldest + window - now };
+    }) as [LimitState, LimitState];
+    return day.remaining < hour.remaining ? day : hour;
+  }
+
   return {
     now: () => now,
     wait(ms: number) {
@@ -157,12 +172,12 @@ function createModel(start: number) {
       const hour = waitForRoom(sends, LIMITS.perHour, HOUR);
       const day = waitForRoom(sends, LIMITS.perDay, DAY);
       const retryMs = Math.max(coolDown(), hour, day);
-      if (coolDown() > 0) return { status: 'cooldown', retryMs };
+      if (coolDown() > 0) return { status: 'cooldown', retryMs, limit: tightest() };
       if (day > hour) return { status: 'limited', by: 'number_day', max: LIMITS.perDay, retryMs };
       if (hour > 0) return { status: 'limited', by: 'number_hour', max: LIMITS.perHour, retryMs };
       sends.push(now);
       sendsSinceProof.push(now);
-      return { status: 'counted', resendMs: coolDown(), suspicions: [] };
+      return { status: 'counted', resendMs: coolDown(), suspicions: [], limit: tightest(-1) };
     },
 
     takeBack() {

@@ -470,9 +470,10 @@ async function contract(t: Test, adapter: Adapter): Promise<void> {
     const [one, two] = [await open(user), await open(user)];
     const state = (remaining: number, resetMs: number) => ({ max: 2, remaining, resetMs });
     t.strictSame(await check(one, { limit }), { status: 'ok', user, limit: state(1, MINUTE) });
+    const behind = { limit, now: now() - 5 };
+    t.match(await check(one, behind), { limit: { resetMs: MINUTE } }, 'never longer than the window');
     await advance(20 * SECOND);
-    t.strictSame(await check(two, { limit }), { status: 'ok', user, limit: state(0, 40 * SECOND) });
-    t.strictSame(await check(one, { limit }), { status: 'limited', limit: state(0, 40 * SECOND) });
+    t.strictSame(await check(two, { limit }), { status: 'limited', limit: state(0, 40 * SECOND) });
     t.strictSame(await check(one), ok(user), 'what is not counted is not refused');
     await advance(40 * SECOND);
     t.strictSame(await check(one, { limit }), { status: 'ok', user, limit: state(1, MINUTE) });
@@ -809,6 +810,15 @@ async function contract(t: Test, adapter: Adapter): Promise<void> {
       t.strictSame(await verdict(), [true, 2, 1, 60], 'every window has begun again');
     });
 
+    await t.test('a clock that is behind is told no longer wait than the window', async (t) => {
+      const rules = [{ name: 'once', max: 1, windowMs: MINUTE }];
+      const slot = newSlot();
+      await store.hitLimits({ slot, rules, now: now() });
+      const { allowed, limit } = await store.hitLimits({ slot, rules, now: now() - 5 });
+      t.notOk(allowed);
+      t.ok(limit.resetMs <= MINUTE, `${limit.resetMs} ms`);
+    });
+
     await t.test('slots and rules are apart', async (t) => {
       const once = { name: 'once', max: 1, windowMs: MINUTE };
       const [one, two] = [newSlot(), newSlot()];
@@ -817,6 +827,19 @@ async function contract(t: Test, adapter: Adapter): Promise<void> {
       const twice = { ...once, name: 'twice' };
       t.match(await store.hitLimits({ slot: one, rules: [twice], now: now() }), { allowed: true });
       t.match(await store.hitLimits({ slot: one, rules: [once], now: now() }), { allowed: false });
+    });
+
+    await t.test('a hit is taken back from the rules that are named, and never from none', async (t) => {
+      const slot = newSlot();
+      const left = async (rule: typeof short) => {
+        const { limit } = await store.hitLimits({ slot, rules: [rule], now: now() });
+        return limit.remaining;
+      };
+      await store.hitLimits({ slot, rules: [short, long], now: now() });
+      await store.unhitLimits({ slot, rules: ['short'], now: now() });
+      t.strictSame([await left(short), await left(long)], [1, 1]);
+      for (let n = 0; n < 4; n += 1) await store.unhitLimits({ slot, rules: ['short', 'long'], now: now() });
+      t.strictSame([await left(short), await left(long)], [1, 2]);
     });
 
     await t.test('two hundred at once are counted exactly', async (t) => {
@@ -942,6 +965,7 @@ t.test('redis is asked once per method', async (t) => {
     cacheUser: () => store.cacheUser({ user, generation: '1', now: time }),
     publishUser: () => store.publishUser({ userId, fenceId: 'f1', user, now: time }),
     hitLimits: () => store.hitLimits({ slot: newTokenId(), rules, now: time }),
+    unhitLimits: () => store.unhitLimits({ slot: newTokenId(), rules: ['a', 'b'], now: time }),
     endSession: () => store.endSession({ ...session, reason: 'logout' }),
     endAllSessions: () =>
       store.endAllSessions({ userId, reason: 'logout_all', caller: checkInput(session), now: time }),

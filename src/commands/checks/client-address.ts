@@ -1,6 +1,7 @@
 import type { Config } from '../../config.js';
 import { isInternal, isLoopback, readAddress } from '../../lib/network.js';
 import { count, type Finding, fail, ok, warn } from './finding.js';
+import { isAboutProxy } from './settings.js';
 
 /** Fewer events say nothing. */
 const EVENTS_ENOUGH = 50;
@@ -69,6 +70,18 @@ export function checkClientAddress(
     `${setting}; ${count(addresses.length, 'address', 'addresses')} in the last ${count(events, 'event')}`,
   );
 }
+
+/** Whether callers could make up an address; what else stands before the server nobody can see from here. */
+export const checkForgery = ({ warnings }: Pick<Config, 'warnings'>): Finding[] =>
+  warnings
+    .filter(isAboutProxy)
+    .map((warning) =>
+      warn(
+        'client address',
+        warning,
+        'Let nobody else in: a VPC origin, or a security group with the prefix list of CloudFront.',
+      ),
+    );
 
 function kindOf(text: string): Kind {
   const address = readAddress(text);

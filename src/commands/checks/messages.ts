@@ -30,10 +30,14 @@ function checkChannel(
   );
 }
 
-/** What the spend guard saw today, and what its mode makes of it. */
+/**
+ * What the spend guard saw today, and what its mode makes of it. `suspected`: the sends of the last 24 hours that it
+ * found suspicious. It keeps no list of addresses, so that what they did shows there alone.
+ */
 export function checkSpend(
   { otp, sms }: Pick<Config, 'otp' | 'sms'>,
   { countries, total }: SpendReport,
+  suspected: number,
 ): Finding {
   const name = 'spend guard';
   const { spendGuard: mode, dailyCap } = otp;
@@ -66,6 +70,14 @@ export function checkSpend(
       mode === 'deny'
         ? 'Where these are people the messages may not arrive: ask the provider.'
         : 'Set OTP_SPEND_GUARD=deny to refuse them, or OTP_COUNTRIES to serve only your own.',
+    );
+  }
+  if (suspected > 0) {
+    const what = `${count(suspected, 'request')} for codes looked suspicious in the last 24 hours`;
+    return warn(
+      name,
+      `${mode}: ${count(total, 'code')} sent today; ${what}${mode === 'deny' ? '' : ', and nothing was refused for it'}.`,
+      'The log says by what (sends of codes look like fraud), and the events from which addresses.',
     );
   }
   return ok(name, `${mode}: ${count(total, 'code')} sent today, nothing suspicious`);

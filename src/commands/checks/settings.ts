@@ -16,7 +16,7 @@ export const reportFaults = (faults: readonly string[]): Finding[] =>
 export function checkSettings(config: Config): Finding[] {
   const { production, embedded, publicUrl, limits } = config;
   const findings = config.warnings
-    .filter((warning) => !isAboutKeys(warning) && !isAboutDelivery(warning))
+    .filter((warning) => ![isAboutKeys, isAboutDelivery, isAboutProxy].some((isAbout) => isAbout(warning)))
     .map((warning) => warn('settings', warning, 'Change it before anybody but you is served.'));
   if (production && config.databaseUrl === undefined) {
     findings.push(
@@ -55,6 +55,7 @@ export function checkSettings(config: Config): Finding[] {
 const variableOf = (limit: string): string => `RATE_LIMIT_${limit.replace(/[A-Z]/g, '_$&').toUpperCase()}`;
 
 const isAboutKeys = (warning: string): boolean => warning.startsWith('JWT_');
+export const isAboutProxy = (warning: string): boolean => warning.startsWith('TRUST_PROXY=');
 const isAboutDelivery = (warning: string): boolean => /^(SMS|EMAIL)_PROVIDER is not set/.test(warning);
 
 /** The key that signs; whoever has it, or guesses it, is everybody. */

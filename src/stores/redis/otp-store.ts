@@ -3,6 +3,7 @@ import type { AnswerVerdict, CountSend, OtpStore, SendCount } from '../../otp/ot
 import type { Keys } from '../keys.js';
 import {
   type AddressAnswer,
+  type BudgetUse,
   type GuardedAnswer,
   judgeSend,
   type NumberAnswer,
@@ -39,12 +40,15 @@ export function createRedisOtpStore(redis: RedisRunner, keys: Keys): OtpStore {
 
   const number: Slot<NumberAnswer> = {
     async count({ sendId, number, perHour, perDay, coolDownMs: steps, now }) {
-      const [coolDownMs, hourMs, dayMs, resendMs] = await run<[number, number, number, number]>(
+      const [coolDownMs, hourMs, dayMs, resendMs, [hour, day]] = await run<
+        [number, number, number, number, [BudgetUse, BudgetUse]]
+      >(
         scripts.countNumberSend,
         [keys.numberSends(number), keys.coolDown(number)],
         [now, sendId, perHour ?? '', perDay ?? '', ...steps],
       );
-      return { waitMs: Math.max(coolDownMs, hourMs, dayMs), coolDownMs, hourMs, dayMs, resendMs };
+      const waitMs = Math.max(coolDownMs, hourMs, dayMs);
+      return { waitMs, coolDownMs, hourMs, dayMs, resendMs, hour, day };
     },
     uncount: ({ sendId, number }) =>
       run(scripts.uncountNumberSend, [keys.numberSends(number), keys.coolDown(number)], [sendId]),
@@ -52,12 +56,12 @@ export function createRedisOtpStore(redis: RedisRunner, keys: Keys): OtpStore {
 
   const address: Slot<AddressAnswer> = {
     async count({ sendId, address, perAddressHour, guard, now }) {
-      const [guardMs, suspicious, hourMs] = await run<[number, number, number]>(
+      const [guardMs, suspicious, hourMs, hour] = await run<[number, number, number, BudgetUse]>(
         scripts.countAddressSend,
         [keys.addressSends(address), keys.addressDay(address)],
         [now, sendId, ...guardArguments(guard, 'minPerAddress'), perAddressHour ?? ''],
       );
-      return { waitMs: Math.max(guardMs, hourMs), hourMs, isSuspicious: suspicious === 1 };
+      return { waitMs: Math.max(guardMs, hourMs), hourMs, isSuspicious: suspicious === 1, hour };
     },
     uncount: ({ sendId, address, now }) =>
       run(scripts.uncountAddressSend, [keys.addressSends(address), keys.addressDay(address)], [now, sendId]),

@@ -14,7 +14,7 @@ import { createKeys } from '../keys.js';
 import type { Stores } from '../stores.js';
 import { decodeUser, encodeUser, SEPARATOR } from '../user-fields.js';
 import { connectRedis, defineScript, type RedisOptions } from './client.js';
-import { hitLimits } from './limits.js';
+import { hitLimits, unhitLimits } from './limits.js';
 import { createRedisLoginStore } from './login-store.js';
 import { createRedisOtpStore } from './otp-store.js';
 import { adoptToken as adoptTokenLua } from './scripts/adopt-token.js';
@@ -216,6 +216,7 @@ export function createRedisStateStore(options: RedisStateStoreOptions): Stores {
     },
 
     hitLimits: ({ slot, rules }) => hitLimits(redis, keys, slot, rules),
+    unhitLimits: ({ slot, rules }) => unhitLimits(redis, keys, slot, rules),
 
     logins: createRedisLoginStore(redis, keys),
     otp: createRedisOtpStore(redis, keys),
@@ -300,7 +301,7 @@ function readLimit(reply: string[], { limit, now }: Asked): LimitState | undefin
   return {
     max: limit.max,
     remaining: Math.max(0, limit.max - Number(reply[1])),
-    resetMs: Math.max(0, Number(reply[2]) - now),
+    resetMs: Math.max(0, Math.min(limit.windowMs, Number(reply[2]) - now)),
   };
 }
 

@@ -34,6 +34,8 @@ export interface SqlInspection {
   durability: { fsync: boolean; synchronousCommit: boolean } | undefined;
   /** The last events that have an address. */
   addresses: AddressSample;
+  /** Sends of codes that the spend guard found suspicious in the last 24 hours, by whatever it was. */
+  suspectedSends: number;
 }
 
 export interface MissingIndex {
@@ -84,6 +86,8 @@ async function inspect(
   const isPostgres = dialect === 'postgres';
   const clockAheadMs = isPostgres ? await compareClocks(db, now) : undefined;
   const { executed, ...found } = await readMigrations(db, dialect);
+  const events = createEventStore(db, { dialect, cipher, write: async () => undefined });
+  const isCurrent = found.pending.length === 0;
   return {
     dialect,
     version: await readVersion(db, dialect),
@@ -91,10 +95,8 @@ async function inspect(
     migrations: found,
     missingIndexes: await findMissingIndexes(db, dialect, executed),
     durability: isPostgres ? await readDurability(db) : undefined,
-    addresses:
-      found.pending.length === 0
-        ? await readAddresses(createEventStore(db, { dialect, cipher, write: async () => undefined }))
-        : { counts: [], unreadable: 0 },
+    addresses: isCurrent ? await readAddresses(events) : { counts: [], unreadable: 0 },
+    suspectedSends: isCurrent ? await countSuspected(events, now()) : 0,
   };
 }
 
@@ -209,3 +211,13 @@ async function readAddresses(events: Pick<EventStore, 'list'>): Promise<AddressS
     unreadable: latest.filter(({ unreadable }) => unreadable).length,
   };
 }
+
+async function countSuspected(events: Pick<EventStore, 'count'>, now: number): Promise<number> {
+  // Those of this second too, whoever's clock is ahead.
+  const lastDay = { from: now - DAY_MS, to: now + QUARTER_MS };
+  const counts = await events.count([lastDay], ['otp_send_suspected']);
+  return counts.reduce((sum, { count }) => sum + count, 0);
+}
+
+const QUARTER_MS = 900_000;
+const DAY_MS = 86_400_000;

@@ -10,7 +10,7 @@ import { checkToken, endAllSessions } from './transitions/check-token.js';
 import { countSend, uncountSend } from './transitions/count-send.js';
 import { countTry, endRow, uncountTry } from './transitions/count-try.js';
 import { endSession, forgetSessions, listSessions } from './transitions/end-session.js';
-import { hitLimits } from './transitions/hit-limits.js';
+import { hitLimits, unhitLimits } from './transitions/hit-limits.js';
 import { openSession } from './transitions/open-session.js';
 import { rotate } from './transitions/rotate.js';
 import { countVerified, readSpend } from './transitions/spend.js';
@@ -58,6 +58,7 @@ export function createSqliteStateStore({ sqlite, now = Date.now }: SqliteStateSt
     publishUser: (input) => transact(input.now, (rows) => publishUser(rows, keys, input)),
     cacheUser: (input) => transact(input.now, (rows) => cacheUser(rows, keys, input)),
     hitLimits: (input) => transact(input.now, (rows) => hitLimits(rows, keys, input)),
+    unhitLimits: ({ slot, rules, now }) => transact(now, (rows) => unhitLimits(rows, keys, slot, rules)),
 
     logins: {
       countTry: (input) => transact(input.now, (rows) => countTry(rows, keys, input)),

@@ -36,10 +36,13 @@ if not ends or c[5] or now >= ends then return {'none', 0} end
 
 local function tries_wait(most, window)
   local nth = most and redis.call('LINDEX', tries, most - 1)
-  return nth and math.max(0, tonumber(nth) + window - now) or 0
+  return nth and time_left(window, tonumber(nth), now) or 0
 end
 local wait = math.max(tries_wait(per_hour, HOUR), tries_wait(per_day, DAY))
-if tonumber(c[2]) >= max then wait = math.max(wait, ends - now) end
+if tonumber(c[2]) >= max then
+  local began = tonumber(c[4])
+  wait = math.max(wait, time_left(ends - began, began, now))
+end
 if wait > 0 then return {'spent', wait} end
 
 redis.call('HINCRBY', challenge, 't', 1)

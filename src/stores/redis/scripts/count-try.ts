@@ -23,14 +23,17 @@ local row, known = KEYS[1], KEYS[2]
 local now, id, max, window = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local after, step, longest = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 
+-- Neither this nor a window is ever longer than it is, for a clock that is behind either.
 local function delay_left(n, t)
   if n < after then return 0 end
-  return math.max(0, t + math.min((n - after + 1) * step, longest) - now)
+  local delay = math.min((n - after + 1) * step, longest)
+  return math.max(0, math.min(delay, t + delay - now))
 end
 
 local d = read_device(known, id, now)
 if d then
   if d.x <= now then d.c, d.x = 0, now + window end
+  d.x = math.min(d.x, now + window)
   local left = delay_left(d.n, d.t)
   if d.c >= max and d.x - now >= left then return {'limited', 1, d.c, d.x - now, left} end
   if left > 0 then return {'delayed', 1, d.c, d.x - now, left} end

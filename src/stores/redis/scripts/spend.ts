@@ -18,7 +18,7 @@ end
 -- Is a send suspicious, and how long to deny it? Without a ratio it is enough that min were sent.
 local function ask_guard(now, ends, sent, proved, deny, min, ratio)
   if not min or sent < min or (ratio and proved >= ratio * sent) then return 0, 0 end
-  return 1, deny == '1' and (ends or now + SPEND_DAY) - now or 0
+  return 1, deny == '1' and math.min(SPEND_DAY, (ends or now + SPEND_DAY) - now) or 0
 end
 
 -- A clock that is behind may count before the first send: then the day starts there.

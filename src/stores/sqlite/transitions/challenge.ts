@@ -7,7 +7,7 @@ import {
 } from '../../../otp/otp-store.js';
 import type { Keys } from '../../keys.js';
 import type { Row, Rows } from '../rows.js';
-import { addToLog, type Log, logWait } from './sliding-log.js';
+import { addToLog, type Log, logWait, timeLeft } from './sliding-log.js';
 
 interface Challenge {
   h: string;
@@ -40,7 +40,7 @@ export function answerChallenge(rows: Rows, keys: Keys, a: AnswerChallenge): Ans
   const retryMs = Math.max(
     logWait(log, a.maxTriesPerHour, HOUR_MS, now),
     logWait(log, a.maxTriesPerDay, DAY_MS, now),
-    c.t >= a.maxTries ? c.x - now : 0,
+    c.t >= a.maxTries ? timeLeft(c.x - c.n, c.n, now) : 0,
   );
   if (retryMs > 0) return { status: 'spent', retryMs };
 

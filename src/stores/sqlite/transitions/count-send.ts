@@ -7,9 +7,9 @@ import {
   type SpendRules,
 } from '../../../otp/otp-store.js';
 import type { Keys } from '../../keys.js';
-import { judgeSend } from '../../send-verdict.js';
+import { judgeSend, tightestBudget } from '../../send-verdict.js';
 import type { Row, Rows } from '../rows.js';
-import { addToLog, type Log, logWait } from './sliding-log.js';
+import { addToLog, type Log, logUse, logWait, timeLeft } from './sliding-log.js';
 import { askGuard, countToday, type SpendDay, uncountToday } from './spend.js';
 
 interface SendRows {
@@ -38,7 +38,10 @@ export function countSend(rows: Rows, keys: Keys, input: CountSend): SendVerdict
   const sends = all.sends.value ?? [];
   const unproved = all.unproved.value ?? [];
   const isRepeated = sends.some(([, id]) => id === sendId);
-  if (isRepeated) return { status: 'counted', resendMs: coolDown(unproved, steps, now), suspicions: [] };
+  if (isRepeated) {
+    const limit = tightestBudget(input, readUse(all, input, now), 1);
+    return { status: 'counted', resendMs: coolDown(unproved, steps, now), suspicions: [], limit };
+  }
 
   const verdict = judge(all, input, now);
   if (verdict.status !== 'counted') return verdict;
@@ -62,12 +65,27 @@ function judge(all: SendRows, input: CountSend, now: number): SendVerdict {
   const dayMs = logWait(sends, perDay, DAY_MS, now);
   const addressMs = logWait(all.addressSends.value ?? [], perAddressHour, HOUR_MS, now);
   const ofAddress = askGuard(all.addressDay, withRatio(guard, 'minPerAddress'), now);
+  const use = readUse(all, input, now);
+  const numberMs = Math.max(coolDownMs, hourMs, dayMs);
   return judgeSend(input, {
-    number: { waitMs: Math.max(coolDownMs, hourMs, dayMs), coolDownMs, hourMs, dayMs, resendMs: 0 },
-    address: { ...ofAddress, waitMs: Math.max(ofAddress.waitMs, addressMs), hourMs: addressMs },
+    number: { ...use.number, waitMs: numberMs, coolDownMs, hourMs, dayMs, resendMs: 0 },
+    address: {
+      ...use.address,
+      ...ofAddress,
+      waitMs: Math.max(ofAddress.waitMs, addressMs),
+      hourMs: addressMs,
+    },
     country: askGuard(all.countryDay, withRatio(guard, 'minPerCountry'), now),
     all: askGuard(all.allDay, guard && { mode: guard.mode, min: guard.dailyCap }, now),
   });
+}
+
+function readUse({ sends, addressSends }: SendRows, { sendId }: CountSend, now: number) {
+  const use = ({ value = [] }: Row<Log>, windowMs: number) => logUse(value, sendId, windowMs, now);
+  return {
+    number: { hour: use(sends, HOUR_MS), day: use(sends, DAY_MS) },
+    address: { hour: use(addressSends, HOUR_MS) },
+  };
 }
 
 const withRatio = (guard: SpendRules | undefined, min: 'minPerAddress' | 'minPerCountry') =>
@@ -78,7 +96,7 @@ function coolDown(unproved: Log, steps: readonly number[], now: number): number 
   const sent = unproved.filter(([at]) => at > now - DAY_MS);
   const last = sent.at(-1);
   const step = steps[Math.min(sent.length, steps.length) - 1];
-  return last && step !== undefined ? Math.max(0, last[0] + step - now) : 0;
+  return last && step !== undefined ? timeLeft(step, last[0], now) : 0;
 }
 
 export function uncountSend(rows: Rows, keys: Keys, input: SendCount): void {

@@ -10,6 +10,7 @@ import { type AccountVerdict, judgeTry } from '../../login-verdict.js';
 import type { Rows } from '../rows.js';
 import { hitLimits, unhitLimits } from './hit-limits.js';
 import { type Device, readDevice } from './known-devices.js';
+import { timeLeft } from './sliding-log.js';
 
 /** How many wrong passwords there were in a row, and when the last one was tried; 0 once that was taken back. */
 interface WrongRow {
@@ -43,7 +44,8 @@ function countAtAccount(rows: Rows, keys: Keys, input: CountTry): AccountVerdict
 function countAtDevice(device: Device, { deviceLimit, delay, now }: CountTry): AccountVerdict {
   const { max, windowMs } = deviceLimit;
   const isOver = device.x <= now;
-  const [used, endsAt] = isOver ? [0, now + windowMs] : [device.c, device.x];
+  // Neither a window nor a delay is ever longer than it is, for a clock that is behind either.
+  const [used, endsAt] = isOver ? [0, now + windowMs] : [device.c, Math.min(device.x, now + windowMs)];
   const state = (spent: number) => ({ max, remaining: Math.max(0, max - spent), resetMs: endsAt - now });
 
   const retryMs = delayLeft(device, delay, now);
@@ -55,7 +57,7 @@ function countAtDevice(device: Device, { deviceLimit, delay, now }: CountTry): A
 
 function delayLeft(row: WrongRow | undefined, { after, stepMs, maxMs }: DelayRule, now: number): number {
   if (!row || row.n < after) return 0;
-  return Math.max(0, row.t + Math.min((row.n - after + 1) * stepMs, maxMs) - now);
+  return timeLeft(Math.min((row.n - after + 1) * stepMs, maxMs), row.t, now);
 }
 
 /** It was not compared after all. If it was the last one, nobody waits for it either. */

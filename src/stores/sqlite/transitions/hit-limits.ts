@@ -16,7 +16,9 @@ export function hitLimits(
 ): LimitVerdict {
   const counters = rules.map(({ name, max, windowMs }): Counter => {
     const row = rows.load<number>(keys.limit(slot, name));
-    return { row, max, left: max - (row.value ?? 0), endsAt: row.expiresAt || rows.now + windowMs };
+    // A process that waited for its turn may be behind the one that began the window.
+    const endsAt = Math.min(row.expiresAt || Infinity, rows.now + windowMs);
+    return { row, max, left: max - (row.value ?? 0), endsAt };
   });
 
   const spent = counters.filter(({ left }) => left <= 0);

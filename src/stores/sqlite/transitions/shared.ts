@@ -96,7 +96,8 @@ export function count(counter: Counter, limit: Limit, now: number): { allowed: b
   if (rt <= now) [rc, rt] = [0, now + limit.windowMs];
   const allowed = rc < limit.max;
   if (allowed) [counter.rc, counter.rt] = [++rc, rt];
-  return { allowed, state: { max: limit.max, remaining: Math.max(0, limit.max - rc), resetMs: rt - now } };
+  const resetMs = Math.min(limit.windowMs, rt - now);
+  return { allowed, state: { max: limit.max, remaining: Math.max(0, limit.max - rc), resetMs } };
 }
 
 interface Token {

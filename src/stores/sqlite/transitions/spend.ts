@@ -18,7 +18,7 @@ export function askGuard(
   const isSuspicious =
     rules !== undefined && day.s >= rules.min && (rules.ratio === undefined || day.v < rules.ratio * day.s);
   const denies = isSuspicious && rules.mode === 'deny';
-  return { isSuspicious, waitMs: denies ? (expiresAt || now + DAY_MS) - now : 0 };
+  return { isSuspicious, waitMs: denies ? Math.min(DAY_MS, (expiresAt || now + DAY_MS) - now) : 0 };
 }
 
 /** A clock that is behind may count before the first send: then the day starts there. */
