@@ -204,6 +204,15 @@ t.test('what happens has a name in both languages', async (t) => {
   }
 });
 
+t.test('the documentation keeps to its own policy', async (t) => {
+  const app = await served(t);
+  const { open, complaints } = await visitor(await withBrowser(t), app);
+  const page = await open('/docs');
+  await page.getByText('/api/auth/login', { exact: true }).first().waitFor();
+  t.match(await page.title(), /Latchkey API/);
+  t.strictSame(complaints, []);
+});
+
 t.test('signing in is light, and nothing moves by itself', async (t) => {
   const app = await served(t);
   const { email } = await signUp(app);
