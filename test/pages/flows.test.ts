@@ -403,6 +403,9 @@ async function next(t: Test, scene: Scene): Promise<void> {
     ['//evil.example/', own],
     ['/\\evil.example/', own],
     ['/\t/evil.example/', own],
+    ['/.//evil.example/', own],
+    ['/x/..//evil.example/', own],
+    ['/%2e/\\evil.example/', own],
     ['javascript:alert(1)', own],
   ] as const) {
     const page = await open(`/sign-in?next=${encodeURIComponent(wanted)}`);
