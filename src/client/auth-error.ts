@@ -70,7 +70,7 @@ export async function readFailure(response: Response): Promise<AuthError> {
 }
 
 /** What `fetch` rejects with says little, and says it differently in every browser. */
-export const networkError = (cause: unknown): AuthError =>
+export const networkError = (cause?: unknown): AuthError =>
   new AuthError('network_error', 'The server could not be reached', { cause });
 
 /** The body of a success. */

@@ -20,8 +20,8 @@ export const client = createAuthClient({
 
 /** Who is signed in; `undefined` until that is known. */
 const user = createStore<User | null | undefined>(client.state.authenticated ? undefined : null);
-/** Why the session that was here is over, if nobody here asked for it. */
-export const lastEnd = createStore<SessionEnd | undefined>(undefined);
+/** Why the session that was here is over, if nobody here signed out. */
+export const lastEnd = createStore<Pick<SessionEnd, 'reason'> | undefined>(undefined);
 /** What kept the pages from learning who is signed in, or from signing out. */
 export const sessionTrouble = createStore<AuthError | undefined>(undefined);
 
