@@ -85,6 +85,16 @@ const VIEWS: View[] = [
       await page.locator('#activity li').first().waitFor();
     },
   },
+  {
+    name: 'admin-user-dialog',
+    path: '/admin/users',
+    signedIn: true,
+    async prepare(page) {
+      await page.locator('tbody a').nth(1).click();
+      await page.locator('#facts .button').click();
+      await page.locator('dialog').waitFor();
+    },
+  },
   { name: 'admin-roles', path: '/admin/roles', signedIn: true },
   {
     name: 'admin-role-dialog',
