@@ -125,7 +125,9 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
       if (message.sid === session?.sid) become(null, message);
     } else if (message.type === 'session') {
       const told = message.session;
-      if (!over.has(told.sid) && !(session && told.receivedAt < session.receivedAt)) become(told);
+      if (over.has(told.sid) || (session && told.receivedAt < session.receivedAt)) return;
+      // A tab that was just opened does not know yet whose session it is.
+      become(session?.sub === told.sub ? { ...told, user: told.user ?? session.user } : told);
     }
   }
 

@@ -40,8 +40,14 @@ client.on('ended', (end) => {
 /** Asks who was signed in when the page was left. */
 export async function restore(): Promise<void> {
   sessionTrouble.set(undefined);
+  await ask();
+}
+
+/** What is said of an earlier try stays until there is an answer. */
+async function ask(): Promise<void> {
   try {
     user.set(await client.restore());
+    sessionTrouble.set(undefined);
   } catch (error) {
     sessionTrouble.set(error as AuthError);
     const { retryAfter } = error as AuthError;
@@ -50,8 +56,10 @@ export async function restore(): Promise<void> {
 }
 
 function restoreIfUnknown(): void {
-  if (user.get() === undefined) void restore();
+  if (user.get() === undefined) void ask();
 }
+
+const TOLD_MS = 15_000;
 
 export async function signOut(): Promise<void> {
   sessionTrouble.set(undefined);
@@ -60,6 +68,8 @@ export async function signOut(): Promise<void> {
     navigate(PATHS.signIn);
   } catch (error) {
     sessionTrouble.set(error as AuthError);
+    // Nobody is told for ever of what is over.
+    setTimeout(() => sessionTrouble.get() === error && sessionTrouble.set(undefined), TOLD_MS);
   }
 }
 

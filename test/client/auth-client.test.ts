@@ -653,6 +653,23 @@ t.test('the cookie alone knows of a session', async (t) => {
   t.equal((await restored)?.email, person.email, 'whoever signs in meanwhile stays signed in');
 });
 
+t.test('a tab that was just opened', async (t) => {
+  const server = await service(t);
+  const options = { storage: sharedStorage(), transport: 'cookie', name: 'opened' } as const;
+  const [a, b] = [open(t, server, options), open(t, server, options)];
+  const person = newPerson();
+  await a.client.register(person);
+  const access = (await a.client.accessToken()) as string;
+  const c = open(t, server, options);
+  const users: unknown[] = [];
+  b.client.on('change', ({ user }) => users.push(user?.email));
+  a.client.on('change', ({ user }) => users.push(user?.email));
+  c.net.next('/refresh', async () => Response.json({ access, expires_in: 900 }));
+  t.equal((await c.client.restore())?.email, person.email);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.notOk(users.includes(undefined), 'does not make the others forget who it is');
+});
+
 t.test('who gives up need not wait for the token', async (t) => {
   const server = await service(t);
   const { client, net } = open(t, server);
