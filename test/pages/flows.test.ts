@@ -259,6 +259,7 @@ async function devices(t: Test, scene: Scene): Promise<void> {
   const other = await laptop.open('/account');
   await heading(other, 'Profile');
   await press(laptop.page, 'Change password');
+  await focusIsOn(laptop.page, 'current_password');
   await type(laptop.page, 'current_password', PASSWORD);
   await type(laptop.page, 'new_password', 'another good password');
   await laptop.page.locator('dialog').getByRole('button', { name: 'Change password' }).click();
