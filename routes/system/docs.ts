@@ -17,11 +17,9 @@ export const docs: FastifyPluginAsyncTypebox = async (app) => {
     routePrefix: '/docs',
     staticCSP: true,
     transformStaticCSP: () => PAGE_POLICY,
-    uiConfig: { deepLinking: true, persistAuthorization: false },
-    theme: {
-      title: 'Latchkey API',
-      css: [{ filename: 'latchkey.css', content: '.topbar { display: none }' }],
-    },
+    // The other layout has a bar more, whose logo brings a style of its own that the policy refuses.
+    uiConfig: { deepLinking: true, persistAuthorization: false, layout: 'BaseLayout' },
+    theme: { title: 'Latchkey API' },
   });
 
   app.get('/openapi.json', {

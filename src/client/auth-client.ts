@@ -127,7 +127,8 @@ export interface AuthClient {
 export function createAuthClient(options: AuthClientOptions = {}): AuthClient {
   const { transport = 'body', storage = 'memory', name = 'latchkey', timeout = 15_000, locale } = options;
   const base = new URL(options.baseUrl ?? '/', runtime.location?.href);
-  const root = base.pathname.replace(/\/$/, '');
+  // A path that begins with two slashes would name a host.
+  const root = base.pathname.replace(/^\/+(?=\/)|\/+$/g, '');
   const byCookie = transport === 'cookie';
   const plainFetch: FetchLike = options.fetch ?? ((input, init) => fetch(input, init));
   const origins = new Set([base.origin, ...(options.origins ?? []).map((url) => new URL(url).origin)]);
@@ -141,6 +142,8 @@ export function createAuthClient(options: AuthClientOptions = {}): AuthClient {
     timeout,
     trade: async (refresh) => toTokens(await send('POST', '/api/auth/refresh', byCookie ? {} : { refresh })),
   });
+  /** After a reload nothing but the cookie remembers a session that no storage noted. */
+  const cookieMayKnow = byCookie && !keptIn.shared;
   const authorizedFetch = createAuthorizedFetch({ keeper, fetch: plainFetch, base, origins });
 
   /** A request to Latchkey without a token. */
@@ -174,7 +177,7 @@ export function createAuthClient(options: AuthClientOptions = {}): AuthClient {
   }
 
   async function requireSession(): Promise<string> {
-    await keeper.ready;
+    await keeper.sync();
     const { session } = keeper;
     if (!session) throw new AuthError('token_missing', 'Nobody is signed in', { status: 401 });
     return session.sid;
@@ -183,7 +186,7 @@ export function createAuthClient(options: AuthClientOptions = {}): AuthClient {
   async function askUser(method: string, body?: unknown): Promise<User> {
     await requireSession();
     const user = await ask<User>(method, '/api/auth/me', body);
-    keeper.setUser(user, user.id);
+    await keeper.setUser(user, user.id);
     return user;
   }
 
@@ -212,17 +215,17 @@ export function createAuthClient(options: AuthClientOptions = {}): AuthClient {
     },
     sendOtp: (to) => send('POST', '/api/auth/otp/send', to),
     async logout({ local = false } = {}) {
-      await keeper.ready;
+      await keeper.sync();
       const { session } = keeper;
-      if (!session) return;
-      const { access, refresh } = session;
+      if (!session && !cookieMayKnow) return;
+      const { access, refresh } = session ?? {};
       try {
         await send('POST', '/api/auth/logout', refresh === undefined ? {} : { refresh }, access);
       } catch (error) {
         // A session that has ended already, or that the server does not know, needs no other end.
         if (!local && !(error as AuthError).endsSession) throw error;
       }
-      keeper.drop(session.sid, { reason: 'logout' }, true);
+      if (session) keeper.drop(session.sid, { reason: 'logout' }, true);
     },
     async logoutAll() {
       const sid = await requireSession();
@@ -231,10 +234,10 @@ export function createAuthClient(options: AuthClientOptions = {}): AuthClient {
     },
 
     async restore() {
-      await keeper.ready;
+      await keeper.sync();
       try {
         if (!keeper.session) {
-          if (!byCookie || keptIn.shared) return null;
+          if (!cookieMayKnow) return null;
           await keeper.beginByCookie();
         }
         return await client.me();
@@ -267,7 +270,7 @@ export function createAuthClient(options: AuthClientOptions = {}): AuthClient {
 
     async changePassword(passwords) {
       const pair = await askAsUser<PairDocument>('POST', '/api/auth/password/change', passwords);
-      keeper.begin(toTokens(pair), keeper.session?.user ?? null);
+      keeper.begin(toTokens(pair));
     },
     forgotPassword: (to) => send('POST', '/api/auth/password/forgot', to),
     resetPassword: (reset) => send('POST', '/api/auth/password/reset', reset),

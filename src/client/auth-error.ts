@@ -70,17 +70,16 @@ export async function readFailure(response: Response): Promise<AuthError> {
 }
 
 /** What `fetch` rejects with says little, and says it differently in every browser. */
-export const networkError = (cause: unknown): AuthError =>
+export const networkError = (cause?: unknown): AuthError =>
   new AuthError('network_error', 'The server could not be reached', { cause });
 
 /** The body of a success. */
 export async function readJson<Body>(response: Response): Promise<Body> {
-  try {
-    return (await response.json()) as Body;
-  } catch (cause) {
+  const body: unknown = await response.json().catch((cause: unknown) => {
     // A captive portal says 200 to everything; a connection that breaks is something else.
     if (!(cause instanceof SyntaxError)) throw networkError(cause);
-    const { status } = response;
-    throw new AuthError('unexpected_answer', `Unexpected answer (${status})`, { status, cause });
-  }
+  });
+  if (typeof body === 'object' && body) return body as Body;
+  const { status } = response;
+  throw new AuthError('unexpected_answer', `Unexpected answer (${status})`, { status });
 }

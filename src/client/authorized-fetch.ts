@@ -29,13 +29,14 @@ export function createAuthorizedFetch({ keeper, fetch, base, origins }: Authoriz
     };
     if (!origins.has(url.origin) || headers.has('authorization')) return send(null);
 
-    const session = await keeper.current();
+    const signal = init.signal === undefined ? request?.signal : init.signal;
+    const session = await whileWanted(keeper.current(), signal);
     const response = await send(session);
     const verdict = response.headers.get('x-auth-status');
     if (!session || !refusesToken(response.status, verdict)) return response;
     if (!verdict && session.access === hopeless) return response;
 
-    const renewed = await keeper.renew(session.access);
+    const renewed = await whileWanted(keeper.renew(session.access), signal);
     // Somebody else has signed in meanwhile: the request was not theirs.
     if (renewed.sub !== session.sub) return response;
     response.body?.cancel().catch(() => {});
@@ -49,6 +50,17 @@ export function createAuthorizedFetch({ keeper, fetch, base, origins }: Authoriz
     if (again.status === 401) hopeless = renewed.access;
     return again;
   };
+}
+
+/** Whoever gives up waits no longer; what was begun goes on for the others. */
+function whileWanted<T>(work: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
+  if (!signal) return work;
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop);
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
 }
 
 const isStream = (body: unknown): boolean =>

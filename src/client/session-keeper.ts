@@ -102,12 +102,21 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
     await writing;
     if (!storage.shared) return;
     const before = version;
-    const text = await storage.get();
+    const text = await look();
     if (text === seen || before !== version) return;
     seen = text;
     const stored = parse(text);
     if (!stored) become(null, { reason: 'logout' });
     else if (!over.has(stored.sid) && !(byCookie && stored.sid === session?.sid)) become(stored);
+  }
+
+  /** What the storage holds; one that is broken has no news. */
+  async function look(): Promise<string | null> {
+    try {
+      return await storage.get();
+    } catch {
+      return seen;
+    }
   }
 
   function hear(message: Message): void {
@@ -116,7 +125,9 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
       if (message.sid === session?.sid) become(null, message);
     } else if (message.type === 'session') {
       const told = message.session;
-      if (!over.has(told.sid) && !(session && told.receivedAt < session.receivedAt)) become(told);
+      if (over.has(told.sid) || (session && told.receivedAt < session.receivedAt)) return;
+      // A tab that was just opened does not know yet whose session it is.
+      become(session?.sub === told.sub ? { ...told, user: told.user ?? session.user } : told);
     }
   }
 
@@ -143,16 +154,25 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
     tabs.tell({ type: 'session', session: next });
   }
 
-  function begin(tokens: NewTokens, user: UserDocument | null): void {
-    put({ ...identify(tokens.access), ...tokens, receivedAt: Date.now(), user });
+  /** `user` is missing where the answer does not say who it is. */
+  function begin(tokens: NewTokens, user?: UserDocument | null): void {
+    const whose = identify(tokens.access);
+    // A cookie may hold another session by now, or another user's: whoever signed in last in this browser.
+    const isSameUser = !session?.sub || session.sub === whose.sub;
+    const known = isSameUser ? (session?.user ?? null) : null;
+    put({ ...whose, ...tokens, receivedAt: Date.now(), user: user === undefined ? known : user });
   }
 
   function store(next: StoredSession | null): void {
     const { sid, sub } = next ?? {};
     seen = next && JSON.stringify(byCookie ? { sid, sub } : next);
     const text = seen;
-    // A storage that is full or broken: the session lives as long as the page.
-    writing = writing.then(() => storage.set(text)).catch(() => {});
+    writing = writing
+      .then(() => storage.set(text))
+      .catch(async () => {
+        // A storage that is full or broken: the session lives as long as the page, and what is still there is no news.
+        seen = await look();
+      });
   }
 
   /** Ends that session in all tabs, if it still is the one. Here it is no news when `asked` for. */
@@ -212,9 +232,7 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
     if (session?.sid !== old.sid) throw ended('logout');
     // Another tab is further on than this answer; its token would be spent.
     if (session.refresh !== old.refresh && session.refresh !== tokens.refresh) return session;
-    // A cookie may hold another session by now, or another user's: whoever signed in last in this browser.
-    const isSameUser = !old.sub || old.sub === identify(tokens.access).sub;
-    begin(tokens, isSameUser ? session.user : null);
+    begin(tokens);
     return session;
   }
 
@@ -251,6 +269,7 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
 
   return {
     ready,
+    sync,
     get state(): AuthState {
       return state;
     },
@@ -265,10 +284,15 @@ export function createSessionKeeper({ storage, channel, byCookie, trade, timeout
     /** Asks by the cookie alone, which may hold a session that no storage knows of. */
     beginByCookie: (): Promise<void> =>
       tabs.oneAtATime(async () => {
-        if (!session) begin(await trade(undefined), null);
+        if (session) return;
+        const tokens = await trade(undefined);
+        // Somebody signed in meanwhile, which is newer.
+        if (!session) begin(tokens);
       }),
     /** What the server says of the account `sub` now, if it still is the one that is signed in. */
-    setUser(user: UserDocument, sub: string): void {
+    async setUser(user: UserDocument, sub: string): Promise<void> {
+      // Another tab may have renewed the tokens meanwhile: spent ones must not take their place.
+      await sync();
       if (session?.sub === sub && JSON.stringify(session.user) !== JSON.stringify(user))
         put({ ...session, user });
     },
@@ -314,9 +338,13 @@ export function identify(access: string): { sid: string; sub: string } {
   return { sid: String(sid), sub: String(sub) };
 }
 
-/** RFC 7519: the middle part, base64url of JSON. */
+/** RFC 7519: the middle part, base64url of JSON. @throws AuthError when it is no token: somebody else has answered */
 export function readPayload(token: string): Record<string, unknown> {
-  const part = (token.split('.')[1] ?? '').replace(/-/g, '+').replace(/_/g, '/');
-  const bytes = Uint8Array.from(atob(part), (char) => char.charCodeAt(0));
-  return JSON.parse(new TextDecoder().decode(bytes));
+  try {
+    const part = (token.split('.')[1] ?? '').replace(/-/g, '+').replace(/_/g, '/');
+    const bytes = Uint8Array.from(atob(part), (char) => char.charCodeAt(0));
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw new AuthError('unexpected_answer', 'Unexpected answer', { cause });
+  }
 }

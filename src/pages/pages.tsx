@@ -1,5 +1,6 @@
 import type { ComponentType } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
+import { type AuthError, networkError } from '../client/auth-error.js';
 import { ForgotPage } from './auth/forgot-page.js';
 import { RegisterPage } from './auth/register-page.js';
 import { ResetPage } from './auth/reset-page.js';
@@ -80,10 +81,15 @@ function goTo(next: string | undefined): void {
 function ForUsers({ load }: { load: () => Promise<ComponentType> }) {
   const user = useUser();
   const trouble = useStore(sessionTrouble);
-  const [{ page: UsersPage }, setPage] = useState<{ page?: ComponentType }>({});
+  const [{ page: UsersPage, isMissing }, setPage] = useState<{ page?: ComponentType; isMissing?: boolean }>(
+    {},
+  );
   useEffect(() => {
     let isWanted = true;
-    void load().then((page) => isWanted && setPage({ page }));
+    load().then(
+      (page) => isWanted && setPage({ page }),
+      () => isWanted && setPage({ isMissing: true }),
+    );
     return () => {
       isWanted = false;
     };
@@ -91,19 +97,20 @@ function ForUsers({ load }: { load: () => Promise<ComponentType> }) {
   useEffect(() => {
     if (user === null) navigate(signInPath(), { replace: true });
   }, [user]);
-  if (user === undefined && trouble) return <Trouble />;
+  if (user === undefined && trouble) return <Trouble problem={trouble} onRetry={() => void restore()} />;
+  // A browser does not load a module again that it could not load; and a newer version has other names.
+  if (user && isMissing) return <Trouble problem={networkError()} onRetry={() => location.reload()} />;
   if (!user || !UsersPage) return <Waiting />;
   return <UsersPage />;
 }
 
-function Trouble() {
-  const trouble = useStore(sessionTrouble);
+function Trouble({ problem, onRetry }: { problem: AuthError; onRetry: () => void }) {
   const texts = useTexts(uiTexts);
   return (
     <div class="narrow">
       <div class="card stack">
-        {trouble && <ProblemNotice problem={trouble} />}
-        <Button kind="primary" wide onClick={() => void restore()}>
+        <ProblemNotice problem={problem} />
+        <Button kind="primary" wide onClick={onRetry}>
           {texts.tryAgain}
         </Button>
       </div>
@@ -114,8 +121,9 @@ function Trouble() {
 function Waiting() {
   const texts = useTexts(uiTexts);
   return (
-    <p class="unseen" role="status">
-      {texts.loading}
-    </p>
+    <div class="waiting" role="status">
+      <span class="spinner" aria-hidden="true" />
+      <span class="unseen">{texts.loading}</span>
+    </div>
   );
 }

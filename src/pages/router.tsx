@@ -76,5 +76,7 @@ export function readNext(query: URLSearchParams): string | undefined {
   const next = query.get('next');
   if (!next?.startsWith('/') || !URL.canParse(next, location.origin)) return undefined;
   const { origin, pathname, search, hash } = new URL(next, location.origin);
-  return origin === location.origin ? pathname + search + hash : undefined;
+  // `/.//evil.example` is a path of ours until it is read once more: as `//evil.example`.
+  const isHere = origin === location.origin && !pathname.startsWith('//');
+  return isHere ? pathname + search + hash : undefined;
 }

@@ -20,8 +20,8 @@ export const client = createAuthClient({
 
 /** Who is signed in; `undefined` until that is known. */
 const user = createStore<User | null | undefined>(client.state.authenticated ? undefined : null);
-/** Why the session that was here is over, if nobody here asked for it. */
-export const lastEnd = createStore<SessionEnd | undefined>(undefined);
+/** Why the session that was here is over, if nobody here signed out. */
+export const lastEnd = createStore<Pick<SessionEnd, 'reason'> | undefined>(undefined);
 /** What kept the pages from learning who is signed in, or from signing out. */
 export const sessionTrouble = createStore<AuthError | undefined>(undefined);
 
@@ -40,8 +40,14 @@ client.on('ended', (end) => {
 /** Asks who was signed in when the page was left. */
 export async function restore(): Promise<void> {
   sessionTrouble.set(undefined);
+  await ask();
+}
+
+/** What is said of an earlier try stays until there is an answer. */
+async function ask(): Promise<void> {
   try {
     user.set(await client.restore());
+    sessionTrouble.set(undefined);
   } catch (error) {
     sessionTrouble.set(error as AuthError);
     const { retryAfter } = error as AuthError;
@@ -50,8 +56,10 @@ export async function restore(): Promise<void> {
 }
 
 function restoreIfUnknown(): void {
-  if (user.get() === undefined) void restore();
+  if (user.get() === undefined) void ask();
 }
+
+const TOLD_MS = 15_000;
 
 export async function signOut(): Promise<void> {
   sessionTrouble.set(undefined);
@@ -60,6 +68,8 @@ export async function signOut(): Promise<void> {
     navigate(PATHS.signIn);
   } catch (error) {
     sessionTrouble.set(error as AuthError);
+    // Nobody is told for ever of what is over.
+    setTimeout(() => sessionTrouble.get() === error && sessionTrouble.set(undefined), TOLD_MS);
   }
 }
 

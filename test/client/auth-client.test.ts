@@ -288,6 +288,11 @@ t.test('what is no answer of Latchkey ends nothing', async (t) => {
   }
   net.next('/refresh', async () => Response.json({ error: 'proxy' }, { status: 401 }));
   t.match(await failure(client.fetch('/api/auth/me')), { code: 'unexpected_answer', status: 401 });
+  for (const body of [{}, [], null, 'ok', { access: 'ok' }]) {
+    for (const path of ['/refresh', '/login']) net.next(path, async () => Response.json(body));
+    t.match(await failure(client.me()), { name: 'AuthError', code: 'unexpected_answer' });
+    t.match(await failure(client.login(newPerson())), { name: 'AuthError', code: 'unexpected_answer' });
+  }
   t.same(ends, []);
   t.ok(await client.me());
 });
@@ -502,12 +507,27 @@ t.test('tabs', async (t) => {
 
   // Without a word from the other tab: by the storage.
   const [c, d] = [open(t, server, { ...options, name: 'c' }), open(t, server, { ...options, name: 'd' })];
+  await d.client.ready;
   await c.client.login(person);
+  t.equal((await d.client.me()).email, person.email);
   t.equal((await d.client.fetch('/api/auth/me')).status, 200);
   t.equal(d.client.state.authenticated, true);
   await c.client.logout();
   t.equal(await d.client.accessToken(), null);
   t.match(d.ends, [{ reason: 'logout' }]);
+
+  // An answer that is late must not bring back the tokens of before.
+  await c.client.login(person);
+  await d.client.me();
+  const late = d.net.gate('/me');
+  const saved = d.client.updateProfile({ first_name: 'Late' });
+  await late.reached;
+  const newest = await c.client.renew((await c.client.accessToken()) as string);
+  late.open();
+  await saved;
+  t.equal(await d.client.accessToken(), newest);
+  t.equal(await c.client.accessToken(), newest);
+  t.equal(d.client.state.user?.first_name, 'Late');
 });
 
 t.test('the loser of a race', async (t) => {
@@ -581,6 +601,115 @@ t.test('storages', async (t) => {
     false,
     'there is none here',
   );
+});
+
+t.test('a storage that is full, or breaks', async (t) => {
+  const server = await service(t);
+  let kept: string | null = null;
+  let isFull = true;
+  let isBroken = false;
+  const storage: AuthStorage = {
+    shared: true,
+    get() {
+      if (isBroken) throw new Error('broken');
+      return kept;
+    },
+    set(text) {
+      if (isFull) throw new Error('full');
+      kept = text;
+    },
+  };
+  const { client, ends } = open(t, server, { storage });
+  await client.register(newPerson());
+  t.ok(await client.me(), 'full from the beginning: the session lives as long as the page');
+
+  isFull = false;
+  await client.login({ ...newPerson(), email: client.state.user?.email as string });
+  isFull = true;
+  const renewed = await client.renew((await client.accessToken()) as string);
+  t.ok(await client.me());
+  t.equal(await client.accessToken(), renewed, 'what could not be stored is not overtaken by what was');
+  isBroken = true;
+  t.ok(await client.me());
+  t.same(ends, []);
+});
+
+t.test('the cookie alone knows of a session', async (t) => {
+  const server = await service(t);
+  const { client, net } = open(t, server, { transport: 'cookie' });
+  await client.logout();
+  t.equal(net.count('/logout'), 1, 'signing out asks, though nobody has restored anything');
+
+  const other = open(t, server);
+  await other.client.register(newPerson());
+  const access = (await other.client.accessToken()) as string;
+  let answer = (_: Response) => {};
+  net.next('/refresh', () => new Promise((resolve) => (answer = resolve)));
+  const restored = client.restore();
+  while (net.count('/refresh') === 0) await new Promise((resolve) => setImmediate(resolve));
+  const person = newPerson();
+  await client.register(person);
+  answer(Response.json({ access, expires_in: 900 }));
+  t.equal((await restored)?.email, person.email, 'whoever signs in meanwhile stays signed in');
+});
+
+t.test('a tab that was just opened', async (t) => {
+  const server = await service(t);
+  const options = { storage: sharedStorage(), transport: 'cookie', name: 'opened' } as const;
+  const [a, b] = [open(t, server, options), open(t, server, options)];
+  const person = newPerson();
+  await a.client.register(person);
+  const access = (await a.client.accessToken()) as string;
+  const c = open(t, server, options);
+  const users: unknown[] = [];
+  b.client.on('change', ({ user }) => users.push(user?.email));
+  a.client.on('change', ({ user }) => users.push(user?.email));
+  c.net.next('/refresh', async () => Response.json({ access, expires_in: 900 }));
+  t.equal((await c.client.restore())?.email, person.email);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.notOk(users.includes(undefined), 'does not make the others forget who it is');
+});
+
+t.test('who gives up need not wait for the token', async (t) => {
+  const server = await service(t);
+  const { client, net } = open(t, server);
+  await client.register(newPerson());
+  server.advance(QUARTER_OF_AN_HOUR);
+  for (const asRequest of [false, true]) {
+    const stop = new AbortController();
+    const gate = net.gate('/refresh');
+    const { signal } = stop;
+    const asked = asRequest
+      ? client.fetch(new Request(`${server.url}/api/auth/me`, { signal }))
+      : client.fetch('/api/auth/me', { signal });
+    await gate.reached;
+    stop.abort();
+    t.match(await failure(asked), { name: 'AbortError' });
+    gate.open();
+    t.ok(await client.me(), 'and the others get it');
+    server.advance(QUARTER_OF_AN_HOUR);
+  }
+});
+
+t.test('where Latchkey is', async (t) => {
+  for (const [baseUrl, asked] of [
+    ['https://id.example.com', 'https://id.example.com/api/auth/login'],
+    ['https://example.com/id/', 'https://example.com/id/api/auth/login'],
+    // As an URL that is put together by hand may look; two slashes would name another host.
+    ['https://id.example.com//', 'https://id.example.com/api/auth/login'],
+    ['https://id.example.com//id/', 'https://id.example.com/id/api/auth/login'],
+  ] as const) {
+    const urls: string[] = [];
+    const client = createAuthClient({
+      baseUrl,
+      fetch: async (input) => {
+        urls.push(String(input));
+        return new Response('', { status: 500 });
+      },
+    });
+    await failure(client.login(newPerson()));
+    t.same(urls, [asked]);
+  }
 });
 
 t.test('an address that has to be confirmed', async (t) => {

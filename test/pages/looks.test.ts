@@ -85,6 +85,16 @@ const VIEWS: View[] = [
       await page.locator('#activity li').first().waitFor();
     },
   },
+  {
+    name: 'admin-user-dialog',
+    path: '/admin/users',
+    signedIn: true,
+    async prepare(page) {
+      await page.locator('tbody a').nth(1).click();
+      await page.locator('#facts .button').click();
+      await page.locator('dialog').waitFor();
+    },
+  },
   { name: 'admin-roles', path: '/admin/roles', signedIn: true },
   {
     name: 'admin-role-dialog',
@@ -202,6 +212,15 @@ t.test('what happens has a name in both languages', async (t) => {
     t.strictSame(Object.keys(eventNames[locale]).sort(), [...EVENT_TYPES].sort());
     t.strictSame(Object.keys(endReasonNames[locale]).sort(), [...END_REASONS].sort());
   }
+});
+
+t.test('the documentation keeps to its own policy', async (t) => {
+  const app = await served(t);
+  const { open, complaints } = await visitor(await withBrowser(t), app);
+  const page = await open('/docs');
+  await page.getByText('/api/auth/login', { exact: true }).first().waitFor();
+  t.match(await page.title(), /Latchkey API/);
+  t.strictSame(complaints, []);
 });
 
 t.test('signing in is light, and nothing moves by itself', async (t) => {

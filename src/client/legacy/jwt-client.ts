@@ -55,7 +55,7 @@ const jwtClient = {
     const answer = await open<Envelope<{ user?: OldUser }>>(
       apiRequest('/profile/', { method: 'PATCH', body: JSON.stringify(fields) }),
     );
-    if (session && answer.data.user) keeper.setUser(answer.data.user as never, session.sub);
+    if (session && answer.data.user) await keeper.setUser(answer.data.user as never, session.sub);
     return answer;
   },
   async logout(): Promise<Envelope | undefined> {

@@ -3,7 +3,7 @@ import type { AuthError, User } from '../../client/auth-client.js';
 import { PhoneCode } from '../auth/phone-code.js';
 import { useTexts } from '../locale.js';
 import { settings } from '../page-settings.js';
-import { client } from '../session.js';
+import { client, lastEnd } from '../session.js';
 import { accountTexts } from '../texts/account.js';
 import { uiTexts } from '../texts/ui.js';
 import { Button } from '../ui/button.js';
@@ -66,7 +66,8 @@ function saveAs(name: string, text: string): void {
   link.href = url;
   link.download = name;
   link.click();
-  URL.revokeObjectURL(url);
+  // Some browsers begin to read it a while later.
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
 type Way = 'password' | 'phone';
@@ -75,24 +76,22 @@ function DeleteAccount({ user, onClose }: { user: User; onClose: () => void }) {
   const texts = { ...useTexts(uiTexts), ...useTexts(accountTexts) };
   const byPhone = settings.phone && user.phone_verified ? user.phone : null;
   const [way, setWay] = useState<Way>(byPhone && !user.email ? 'phone' : 'password');
+  const remove = async (proof: Parameters<typeof client.deleteAccount>[0]) => {
+    await client.deleteAccount(proof);
+    lastEnd.set({ reason: 'account_deleted' });
+  };
   const tabs = [
     { key: 'password', label: texts.byPassword },
     { key: 'phone', label: texts.byPhone },
   ] as const;
   const form =
     byPhone && way === 'phone' ? (
-      <PhoneCode
-        purpose="verify"
-        phone={byPhone}
-        action={texts.removeForEver}
-        danger
-        onCode={client.deleteAccount}
-      >
+      <PhoneCode purpose="verify" phone={byPhone} action={texts.removeForEver} danger onCode={remove}>
         {/* A form with more than the code in it waits for its button. */}
         {() => null}
       </PhoneCode>
     ) : (
-      <Form required={['password']} onSubmit={({ password = '' }) => client.deleteAccount({ password })}>
+      <Form required={['password']} onSubmit={({ password = '' }) => remove({ password })}>
         {({ faults, busy }) => (
           <>
             <PasswordField

@@ -5,16 +5,15 @@ import { settings } from '../page-settings.js';
 import { client } from '../session.js';
 import { accountTexts } from '../texts/account.js';
 import { authTexts } from '../texts/auth.js';
-import { uiTexts } from '../texts/ui.js';
 import { userTypeName } from '../texts/user-types.js';
-import { Button } from '../ui/button.js';
-import { Field, SelectField } from '../ui/field.js';
+import { SelectField } from '../ui/field.js';
 import { Form } from '../ui/form.js';
-import { Notice } from '../ui/notice.js';
+import { NameFields, readNames, UsernameField } from '../ui/person-fields.js';
+import { SaveRow } from '../ui/save-row.js';
 import { Section } from '../ui/section.js';
 
 export function Profile({ user }: { user: User }) {
-  const texts = { ...useTexts(uiTexts), ...useTexts(authTexts), ...useTexts(accountTexts) };
+  const texts = { ...useTexts(authTexts), ...useTexts(accountTexts) };
   const typeName = useTexts(userTypeName);
   const [isSaved, setSaved] = useState(false);
   // None yet, or one that is no longer offered.
@@ -23,13 +22,10 @@ export function Profile({ user }: { user: User }) {
   return (
     <Section id="profile" title={texts.profile} lead={texts.profileLead}>
       <Form
-        onSubmit={async ({ first_name = '', last_name = '', username, user_type }) => {
+        onSubmit={async ({ user_type, ...names }) => {
           setSaved(false);
           await client.updateProfile({
-            first_name,
-            last_name,
-            // A name that was left empty stays as it was.
-            ...(username !== undefined && username !== user.username && { username }),
+            ...readNames(user, names),
             ...(user_type !== undefined && user_type !== user.user_type && { user_type }),
           });
           setSaved(true);
@@ -38,32 +34,8 @@ export function Profile({ user }: { user: User }) {
         {({ faults, busy }) => (
           <>
             <div class="columns">
-              <Field
-                name="first_name"
-                label={texts.firstName}
-                autocomplete="given-name"
-                dir="auto"
-                initial={user.first_name}
-                fault={faults.first_name}
-              />
-              <Field
-                name="last_name"
-                label={texts.lastName}
-                autocomplete="family-name"
-                dir="auto"
-                initial={user.last_name}
-                fault={faults.last_name}
-              />
-              <Field
-                name="username"
-                label={texts.username}
-                autocomplete="nickname"
-                autocapitalize="none"
-                spellcheck={false}
-                latin
-                initial={user.username ?? ''}
-                fault={faults.username}
-              />
+              <NameFields faults={faults} user={user} />
+              <UsernameField faults={faults} user={user} />
               {settings.userTypes.length > 1 && (
                 <SelectField
                   name="user_type"
@@ -76,12 +48,7 @@ export function Profile({ user }: { user: User }) {
                 />
               )}
             </div>
-            <div class="row">
-              <Button type="submit" kind="primary" busy={busy}>
-                {texts.save}
-              </Button>
-              {isSaved && !busy && <Notice kind="good">{texts.saved}</Notice>}
-            </div>
+            <SaveRow busy={busy} isSaved={isSaved} />
           </>
         )}
       </Form>

@@ -30,7 +30,12 @@ export type SeriesName =
   | 'revocations'
   | 'alerts';
 
-export type UserChange = Partial<Pick<User, 'is_active' | 'role' | 'is_staff' | 'is_superuser'>>;
+export type UserChange = Partial<
+  Pick<
+    User,
+    'first_name' | 'last_name' | 'username' | 'email' | 'is_active' | 'role' | 'is_staff' | 'is_superuser'
+  >
+>;
 
 /** Values that are empty are left out. */
 function query(values: Record<string, string | number | null | undefined>): string {

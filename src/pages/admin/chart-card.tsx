@@ -134,6 +134,7 @@ function draw(element: HTMLElement, { times, byDay, series }: Omit<ChartCardProp
         {
           ...axis,
           grid: { show: false },
+          size: 26,
           space: 70,
           values: (_chart, splits) =>
             splits.map((at) =>
@@ -142,8 +143,8 @@ function draw(element: HTMLElement, { times, byDay, series }: Omit<ChartCardProp
         },
         {
           ...axis,
-          size: 44,
-          incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7],
+          size: (chart, labels) => widthOf(chart, labels ?? [], font),
+          incrs: STEPS,
           values: (_chart, splits) => splits.map((value) => formatNumber(value)),
         },
       ],
@@ -167,9 +168,21 @@ function draw(element: HTMLElement, { times, byDay, series }: Omit<ChartCardProp
   );
 }
 
+/** Whole numbers: 1, 2, 5, 10, … */
+const STEPS = Array.from(
+  { length: 30 },
+  (_, index) => ([1, 2, 5][index % 3] ?? 1) * 10 ** Math.floor(index / 3),
+);
+
+/** Of the longest label, and its distance from the bars. */
+function widthOf({ ctx }: uPlot, labels: readonly string[], font: string): number {
+  ctx.font = font;
+  return Math.max(24, ...labels.map((label) => Math.ceil(ctx.measureText(label).width))) + 10;
+}
+
 /** Within a day the hour is enough, in a week the day. */
 const axisTime = (times: readonly number[]): Intl.DateTimeFormatOptions =>
-  times.length > 48 ? { month: 'short', day: 'numeric' } : { hour: '2-digit', minute: '2-digit' };
+  times.length > 48 ? { month: 'short', day: 'numeric' } : { hour: 'numeric', minute: '2-digit' };
 
 /** A canvas knows no variables. */
 function resolveColour(element: HTMLElement, colour: string): string {

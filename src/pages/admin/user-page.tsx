@@ -1,8 +1,8 @@
 import { useState } from 'preact/hooks';
 import type { AuthError, User } from '../../client/auth-client.js';
 import { SessionList } from '../account/devices.js';
-import { useLoaded, usePaged } from '../data.js';
-import { fill, formatNumber, formatTime, useTexts } from '../locale.js';
+import { useLoaded } from '../data.js';
+import { fill, formatTime, useTexts } from '../locale.js';
 import { PATHS } from '../paths.js';
 import { Link, useTitle } from '../router.js';
 import { useUser } from '../session.js';
@@ -11,10 +11,12 @@ import { uiTexts } from '../texts/ui.js';
 import { userTypeName } from '../texts/user-types.js';
 import { Button } from '../ui/button.js';
 import { Dialog } from '../ui/dialog.js';
-import { EventList } from '../ui/event-list.js';
-import { SelectField } from '../ui/field.js';
+import { EventLog } from '../ui/event-log.js';
+import { Field, SelectField } from '../ui/field.js';
 import { Form, ProblemNotice } from '../ui/form.js';
 import { Notice } from '../ui/notice.js';
+import { NameFields, readNames, UsernameField } from '../ui/person-fields.js';
+import { SaveRow } from '../ui/save-row.js';
 import { Bones, Section } from '../ui/section.js';
 import { admin, type UserChange } from './api.js';
 import { may } from './permissions.js';
@@ -42,7 +44,7 @@ export function UserPage({ id }: { id: string }) {
             <UserBadges user={user} />
           </div>
           <div class="settings-body">
-            <Facts user={user} />
+            <Facts user={user} me={me} onChanged={reload} />
             <Access user={user} me={me} onChanged={reload} />
             {may(me, 'users.sessions') && <Sessions user={user} />}
             {may(me, 'events.read') && <UserActivity user={user} />}
@@ -53,12 +55,20 @@ export function UserPage({ id }: { id: string }) {
   );
 }
 
-function Facts({ user }: { user: User }) {
+interface PartProps {
+  user: User;
+  me: User;
+  onChanged: () => Promise<void>;
+}
+
+function Facts({ user, me, onChanged }: PartProps) {
   const texts = useTexts(adminTexts);
+  const [isEditing, setEditing] = useState(false);
+  const mayEdit = user.id !== me.id && (may(me, 'users.write') || may(me, 'users.email'));
   const typeName = useTexts(userTypeName);
   const facts = [
     [texts.id, user.id],
-    [texts.oldId, formatNumber(user.legacy_id)],
+    [texts.oldId, String(user.legacy_id)],
     [texts.email, user.email],
     [texts.phone, user.phone],
     [texts.username, user.username],
@@ -67,7 +77,11 @@ function Facts({ user }: { user: User }) {
     [texts.lastLogin, user.last_login ? formatTime(user.last_login) : texts.never],
   ];
   return (
-    <Section id="facts" title={texts.account}>
+    <Section
+      id="facts"
+      title={texts.account}
+      action={mayEdit && <Button onClick={() => setEditing(true)}>{texts.edit}</Button>}
+    >
       <dl class="data">
         {facts.map(
           ([name, value]) =>
@@ -81,17 +95,73 @@ function Facts({ user }: { user: User }) {
             ),
         )}
       </dl>
+      {isEditing && (
+        <EditFacts
+          user={user}
+          me={me}
+          onClose={() => setEditing(false)}
+          onChanged={async () => {
+            setEditing(false);
+            await onChanged();
+          }}
+        />
+      )}
     </Section>
   );
 }
 
-interface AccessProps {
-  user: User;
-  me: User;
-  onChanged: () => Promise<void>;
+function EditFacts({ user, me, onChanged, onClose }: PartProps & { onClose: () => void }) {
+  const texts = { ...useTexts(uiTexts), ...useTexts(adminTexts) };
+  const mayName = may(me, 'users.write');
+  return (
+    <Dialog title={fill(texts.editTitle, { name: userName(user) })} onClose={onClose}>
+      <Form
+        onSubmit={async ({ email = user.email, ...names }) => {
+          const wanted: UserChange = {
+            ...(mayName && readNames(user, names)),
+            ...(email !== user.email && { email }),
+          };
+          if (Object.keys(wanted).length > 0) await admin.changeUser(user.id, wanted);
+          await onChanged();
+        }}
+      >
+        {({ faults, busy }) => (
+          <>
+            {mayName && (
+              <>
+                <div class="columns">
+                  <NameFields faults={faults} user={user} ofOther />
+                </div>
+                <UsernameField faults={faults} user={user} ofOther />
+              </>
+            )}
+            {may(me, 'users.email') && (
+              <Field
+                name="email"
+                type="email"
+                label={texts.email}
+                autocomplete="off"
+                autocapitalize="none"
+                latin
+                hint={texts.emailHint}
+                initial={user.email ?? ''}
+                fault={faults.email}
+              />
+            )}
+            <div class="actions">
+              <Button onClick={onClose}>{texts.cancel}</Button>
+              <Button type="submit" kind="primary" busy={busy}>
+                {texts.save}
+              </Button>
+            </div>
+          </>
+        )}
+      </Form>
+    </Dialog>
+  );
 }
 
-function Access({ user, me, onChanged }: AccessProps) {
+function Access({ user, me, onChanged }: PartProps) {
   const texts = { ...useTexts(uiTexts), ...useTexts(adminTexts) };
   const [isSaved, setSaved] = useState(false);
   const [isAsking, setAsking] = useState(false);
@@ -153,14 +223,7 @@ function Access({ user, me, onChanged }: AccessProps) {
               on={user.is_superuser}
               fixed={isOwn || !me.is_superuser}
             />
-            {!isOwn && mayGrant && (
-              <div class="row">
-                <Button type="submit" kind="primary" busy={busy}>
-                  {texts.save}
-                </Button>
-                {isSaved && !busy && <Notice kind="good">{texts.saved}</Notice>}
-              </div>
-            )}
+            {!isOwn && mayGrant && <SaveRow busy={busy} isSaved={isSaved} />}
           </>
         )}
       </Form>
@@ -273,24 +336,10 @@ function Sessions({ user }: { user: User }) {
 }
 
 function UserActivity({ user }: { user: User }) {
-  const texts = { ...useTexts(uiTexts), ...useTexts(adminTexts) };
-  const { data, problem, hasMore, isLoading, loadMore } = usePaged(async (cursor) => {
-    const { events, next_cursor } = await admin.activity(user.id, cursor);
-    return { items: events, next: next_cursor };
-  }, user.id);
+  const texts = useTexts(adminTexts);
   return (
     <Section id="activity" title={texts.activity}>
-      <div class="stack">
-        {problem && <ProblemNotice problem={problem} />}
-        {data ? <EventList events={data} /> : !problem && <Bones lines={4} />}
-        {hasMore && (
-          <div>
-            <Button busy={isLoading} onClick={() => void loadMore()}>
-              {texts.more}
-            </Button>
-          </div>
-        )}
-      </div>
+      <EventLog load={(cursor) => admin.activity(user.id, cursor)} />
     </Section>
   );
 }

@@ -11,6 +11,7 @@ import { Button } from '../ui/button.js';
 import { Field, PasswordField, SelectField } from '../ui/field.js';
 import { Form, type FormState, type Values } from '../ui/form.js';
 import { Notice } from '../ui/notice.js';
+import { NameFields, UsernameField } from '../ui/person-fields.js';
 import { Tabs } from '../ui/tabs.js';
 import { Outcome } from './outcome.js';
 import { PhoneCode } from './phone-code.js';
@@ -87,7 +88,7 @@ function EmailForm({ onTold }: { onTold: (message: string) => void }) {
             fault={state.faults.password}
           />
           <Names {...state} />
-          <Username fault={state.faults.username} />
+          <UsernameField faults={state.faults} aside={<Optional />} />
           <Button type="submit" kind="primary" wide busy={state.busy}>
             {texts.register}
           </Button>
@@ -118,22 +119,7 @@ function Names({ faults }: FormState) {
   return (
     <>
       <div class="columns">
-        <Field
-          name="first_name"
-          label={texts.firstName}
-          autocomplete="given-name"
-          dir="auto"
-          aside={<Optional />}
-          fault={faults.first_name}
-        />
-        <Field
-          name="last_name"
-          label={texts.lastName}
-          autocomplete="family-name"
-          dir="auto"
-          aside={<Optional />}
-          fault={faults.last_name}
-        />
+        <NameFields faults={faults} aside={<Optional />} />
       </div>
       {settings.userTypes.length > 1 && (
         <SelectField
@@ -144,22 +130,6 @@ function Names({ faults }: FormState) {
         />
       )}
     </>
-  );
-}
-
-function Username({ fault }: { fault: string | undefined }) {
-  const texts = useTexts(authTexts);
-  return (
-    <Field
-      name="username"
-      label={texts.username}
-      autocomplete="nickname"
-      autocapitalize="none"
-      spellcheck={false}
-      latin
-      aside={<Optional />}
-      fault={fault}
-    />
   );
 }
 

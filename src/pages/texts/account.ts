@@ -7,7 +7,6 @@ export const accountTexts = {
 
     profile: 'Profile',
     profileLead: 'How you appear to the applications you sign in to.',
-    saved: 'Saved.',
 
     contact: 'E-mail and phone',
     contactLead: 'Where links and codes are sent to.',
@@ -51,7 +50,6 @@ export const accountTexts = {
 
     activity: 'Recent activity',
     activityLead: 'What happened to your account. Anything strange? Change your password.',
-    noActivity: 'Nothing yet.',
     byStaff: 'by staff',
 
     data: 'Your data',
@@ -72,7 +70,6 @@ export const accountTexts = {
 
     profile: 'مشخصات',
     profileLead: 'آنچه برنامه‌ها هنگام ورود از شما می‌بینند.',
-    saved: 'ذخیره شد.',
 
     contact: 'ایمیل و موبایل',
     contactLead: 'لینک‌ها و کدها به اینجا فرستاده می‌شود.',
@@ -116,7 +113,6 @@ export const accountTexts = {
 
     activity: 'فعالیت‌های اخیر',
     activityLead: 'آنچه بر حساب شما گذشته است. اگر چیزی ناآشناست رمز خود را عوض کنید.',
-    noActivity: 'هنوز چیزی نیست.',
     byStaff: 'به دست کارکنان',
 
     data: 'داده‌های شما',

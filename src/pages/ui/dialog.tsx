@@ -7,6 +7,8 @@ interface DialogProps {
   children: ComponentChildren;
 }
 
+const REACHABLE = ':is(button, input, select):not([tabindex="-1"])';
+
 /** Opens as soon as it is drawn; Escape and a press beside it close it, and the focus goes back where it was. */
 export function Dialog({ title, onClose, children }: DialogProps) {
   const id = useId();
@@ -14,6 +16,8 @@ export function Dialog({ title, onClose, children }: DialogProps) {
   useEffect(() => {
     const before = document.activeElement;
     dialog.current?.showModal();
+    // The browser begins at the first thing that can be focused at all, such as what is there for password managers.
+    dialog.current?.querySelector<HTMLElement>(REACHABLE)?.focus();
     return () => {
       if (before instanceof HTMLElement && before.isConnected) before.focus();
     };
