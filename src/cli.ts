@@ -202,7 +202,7 @@ const commands: Record<string, Command> = {
 /** A doctor also tells of settings that nothing could be started with. */
 function readSettings(): Patient {
   try {
-    return { config: loadConfig() };
+    return { config: loadConfig(undefined, { onlyLooks: true }) };
   } catch (error) {
     if (error instanceof ConfigError) return { faults: error.faults };
     throw error;
