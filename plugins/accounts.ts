@@ -79,6 +79,7 @@ export default fp<AccountsOptions>(
         check,
         verification: emailVerification,
         limits: loginLimits,
+        logins: state.logins,
         devices,
         policy,
         readPhone: (raw) => readPhoneNumber(raw, phoneRegion)?.e164,

@@ -3,6 +3,7 @@ import { type AccountMail, createAccountMail } from '../src/accounts/account-mai
 import type { VerificationMode } from '../src/accounts/email-verification.js';
 import { createEmailVerification, type EmailVerification } from '../src/accounts/email-verification.js';
 import { createTickets, type Tickets } from '../src/accounts/tickets.js';
+import { createFieldCipher } from '../src/audit/field-cipher.js';
 import type { Locale } from '../src/contract/messages.js';
 import { createEmailProvider, type EmailSettings } from '../src/delivery/create-email-provider.js';
 import type { EmailOutbox } from '../src/delivery/email.js';
@@ -43,7 +44,11 @@ export default fp<EmailOptions>(
     const { stateStore, clock: now } = app;
     const outbox = email && openOutbox(email);
     if (outbox) app.meter.watchOutbox('email', outbox.state);
-    const tickets = createTickets({ store: stateStore.tickets, now });
+    const tickets = createTickets({
+      store: stateStore.tickets,
+      cipherFor: (token) => createFieldCipher([token]),
+      now,
+    });
     const mail = createAccountMail({ outbox, write: writeEmail, publicUrl });
     const limits = createMailLimits({ store: stateStore, now, limit });
     app.decorate('tickets', tickets);

@@ -93,6 +93,10 @@ export function describeEvent(event: StoredEvent) {
   };
 }
 
+/** As it is told to whoever of staff did it: where they sat, and not to whom. */
+export const describeAct = (event: StoredEvent) =>
+  describeEvent({ ...event, actorId: undefined, sessionId: undefined });
+
 /** As staff see it. */
 export function describeAnyEvent(event: StoredEvent) {
   return {

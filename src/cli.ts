@@ -43,6 +43,8 @@ interface Command {
   summary: string;
   /** Does a word belong to it? */
   takesWord?: boolean;
+  /** Any other is refused: whoever adds `--dry-run` to a command that has none must not find that it acted. */
+  takes?: readonly (keyof Options)[];
   run(options: Options, word: string | undefined): Promise<void>;
 }
 
@@ -66,36 +68,42 @@ const commands: Record<string, Command> = {
   },
   'keys generate': {
     summary: 'Make a private key set: --file PATH [--algorithm ES256]',
+    takes: ['file', 'algorithm'],
     async run(options) {
       print(generateKeys(keysOptions(options)));
     },
   },
   'keys rotate': {
     summary: 'Take the next step of a key rotation: --file PATH [--publish-seconds 600] [--algorithm …]',
+    takes: ['file', 'publish-seconds', 'algorithm'],
     async run(options) {
       print(rotateKeys(keysOptions(options)));
     },
   },
   'client create': {
     summary: 'Make a client of /oauth and print its secret once: --name NAME [--json]',
+    takes: ['name', 'json'],
     async run({ name, json = false }) {
       print(await withClients((clients) => createOauthClient(clients, { name, json, now: Date.now() })));
     },
   },
   'client list': {
     summary: 'List the clients: [--json]',
+    takes: ['json'],
     async run({ json = false }) {
       print(await withClients((clients) => listOauthClients(clients, { json })));
     },
   },
   'client delete': {
     summary: 'Refuse a client from now on: --id ID',
+    takes: ['id'],
     async run({ id }) {
       print(await withClients((clients) => deleteOauthClient(clients, id)));
     },
   },
   'user create': {
     summary: 'Make an account: --email ADDRESS [--username NAME] [--role ROLE] [--staff] [--superuser]',
+    takes: ['email', 'username', 'role', 'staff', 'superuser', 'password-stdin', 'json'],
     async run({ 'password-stdin': fromStdin = false, ...options }) {
       const ask = (text: string) => process.stderr.write(text);
       await withOperator((needs) =>
@@ -105,6 +113,7 @@ const commands: Record<string, Command> = {
   },
   'user list': {
     summary: 'List accounts: [--query TEXT] [--role ROLE] [--[no-]staff] [--[no-]superuser] [--limit 50]',
+    takes: ['query', 'role', 'staff', 'superuser', 'limit', 'json'],
     async run(options) {
       await withOperator((needs) => listUsers(needs, options));
     },
@@ -112,6 +121,7 @@ const commands: Record<string, Command> = {
   'user disable': {
     summary: 'End the sessions of an account and shut it out: WHO',
     takesWord: true,
+    takes: ['json'],
     async run(options, who) {
       await withOperator((needs) => setUserActive(needs, who, false, options));
     },
@@ -119,6 +129,7 @@ const commands: Record<string, Command> = {
   'user enable': {
     summary: 'Let an account in again: WHO',
     takesWord: true,
+    takes: ['json'],
     async run(options, who) {
       await withOperator((needs) => setUserActive(needs, who, true, options));
     },
@@ -126,6 +137,7 @@ const commands: Record<string, Command> = {
   'user grant': {
     summary: 'Change what an account may do: WHO [--role ROLE] [--[no-]staff] [--[no-]superuser]',
     takesWord: true,
+    takes: ['role', 'staff', 'superuser', 'json'],
     async run(options, who) {
       await withOperator((needs) => grantUser(needs, who, options));
     },
@@ -133,6 +145,10 @@ const commands: Record<string, Command> = {
   'import django': {
     summary: 'Take over users, groups and tokens from a dumpdata file: FILE [--dry-run] [--json] …',
     takesWord: true,
+    takes: [
+      ...(['user-model', 'profile-model', 'map', 'role-map', 'verified', 'verified-phones'] as const),
+      ...(['dry-run', 'json'] as const),
+    ],
     async run(options, file) {
       const config = loadConfig();
       await withDatabase(config, async ({ db, dialect }) => {
@@ -149,6 +165,7 @@ const commands: Record<string, Command> = {
   },
   clean: {
     summary: 'Delete what is too old, encrypt by the newest key, post due alerts: [--json]',
+    takes: ['json'],
     async run({ json = false }) {
       const app = await buildQuietApp(loadConfig());
       try {
@@ -164,6 +181,7 @@ const commands: Record<string, Command> = {
   },
   doctor: {
     summary: 'Examine settings and stores; exit code 1 when something must be put right: [--json]',
+    takes: ['json'],
     async run({ json = false }) {
       const diagnosis = await examine(readSettings());
       print(json ? asJson(diagnosis) : asText(diagnosis, { hasColours: showsColours() }));
@@ -184,7 +202,7 @@ const commands: Record<string, Command> = {
 /** A doctor also tells of settings that nothing could be started with. */
 function readSettings(): Patient {
   try {
-    return { config: loadConfig() };
+    return { config: loadConfig(undefined, { onlyLooks: true }) };
   } catch (error) {
     if (error instanceof ConfigError) return { faults: error.faults };
     throw error;
@@ -262,7 +280,7 @@ ${Object.entries(commands)
   .join('\n')}
 
 WHO is the id, e-mail address, username or phone number of an account. A password is asked for, or comes by a pipe with
---password-stdin. The user and client commands print JSON with --json.
+--password-stdin. The user commands, client create and client list print JSON with --json.
 
 import django takes --user-model, --profile-model, --map, --role-map, --verified and --verified-phones besides: see
 docs/migrating-from-django.md.
@@ -313,6 +331,9 @@ async function main(): Promise<void> {
   if (values.help || positionals.length === 0) return print(help);
   const { command, words } = findCommand(positionals);
   if (!command) return fail(`There is no command "${positionals.join(' ')}". Try: latchkey --help`, 2);
+  const takes: readonly string[] = command.takes ?? [];
+  const others = Object.keys(values).filter((name) => !takes.includes(name));
+  if (others.length > 0) return fail(`This command has no --${others[0]}. Try: latchkey --help`, 2);
   await command.run(values, words[0]);
 }
 
@@ -326,6 +347,11 @@ function findCommand(positionals: string[]): { command: Command | undefined; wor
   }
   return { command: undefined, words: [] };
 }
+
+// Whoever reads may have had enough (`| head`), which is no failure and no reason for a stack.
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+  if (code !== 'EPIPE') fail(`What there was to print could not be written (${code}).`, 1);
+});
 
 /** Exit codes: 1 what it tried failed, 2 it was asked or configured wrongly. */
 main().catch((error: unknown) => {

@@ -1,5 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { accessSync, constants, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { VerificationMode } from './accounts/email-verification.js';
 import { LOCALES, type Locale } from './contract/messages.js';
@@ -153,10 +162,11 @@ const MIN_KEY_BYTES = 32;
 const EXAMPLE_KEYS = /your[-_ ]|example|change[-_ ]?me|replace[-_ ]?me|django-insecure|placeholder|^(.)\1+$/i;
 
 /**
- * Reads the settings. In embedded mode this makes the data directory and, once, a random signing key in it.
+ * Reads the settings. In embedded mode this makes the data directory and, once, a random signing key in it, unless
+ * somebody `onlyLooks`.
  * @throws ConfigError naming every variable that cannot be used.
  */
-export function loadConfig(env: Env = process.env): Config {
+export function loadConfig(env: Env = process.env, { onlyLooks = false } = {}): Config {
   const read = createReader(env);
   const production = env.NODE_ENV === 'production';
   // AWS sets it for every function, and reserves its name.
@@ -299,8 +309,9 @@ export function loadConfig(env: Env = process.env): Config {
 
   if (read.faults.length > 0) throw new ConfigError(read.faults);
   const makesKey = givenKey === undefined && !jwt.keySet;
-  if (databaseUrl === undefined || makesKey) makeDataDir(dataDir);
-  const signingKey = makesKey ? loadOrMakeKey(dataDir) : givenKey;
+  const usesDir = databaseUrl === undefined || makesKey;
+  if (usesDir && (!onlyLooks || existsSync(dataDir))) makeDataDir(dataDir);
+  const signingKey = makesKey ? findKey(dataDir, { orMake: !onlyLooks }) : givenKey;
   return deepFreeze({ ...config, jwt: { ...jwt, signingKey }, legacyTokens, warnings });
 }
 
@@ -659,13 +670,10 @@ function makeDataDir(dataDir: string): void {
 }
 
 /** The embedded mode's own key: made once, also when two processes start at the same moment. */
-function loadOrMakeKey(dataDir: string): string {
+function findKey(dataDir: string, { orMake }: { orMake: boolean }): string | undefined {
   const path = join(dataDir, 'signing-key');
-  try {
-    return readKey(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
+  if (existsSync(path)) return readKey(path);
+  if (!orMake) return undefined;
   const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   writeFileSync(draft, `${randomBytes(48).toString('base64url')}\n`, { mode: 0o600 });
   try {
@@ -680,7 +688,14 @@ function loadOrMakeKey(dataDir: string): string {
 }
 
 function readKey(path: string): string {
-  const key = readFileSync(path, 'utf8').trim();
+  let key: string;
+  try {
+    key = readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    // Another user of this machine made it, by a command of theirs.
+    const { code } = error as NodeJS.ErrnoException;
+    throw new ConfigError([`signing-key in LATCHKEY_DATA_DIR cannot be read (${code})`]);
+  }
   if (Buffer.byteLength(key) >= MIN_KEY_BYTES) return key;
   throw new ConfigError([
     `signing-key in LATCHKEY_DATA_DIR is shorter than ${MIN_KEY_BYTES} bytes: delete it to get a new one`,

@@ -15,7 +15,8 @@ export async function serve(config: Config): Promise<FastifyInstance> {
     await app.close();
     throw error;
   }
-  if (!config.production) process.stdout.write(describeService(config));
+  // Whatever reads GELF reads nothing else.
+  if (!config.production && config.logFormat === 'json') process.stdout.write(describeService(config));
 
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {

@@ -1,5 +1,14 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -859,6 +868,24 @@ t.test('the signing key of embedded mode', async (t) => {
       if (content.trim()) t.notMatch(faults[0], content);
     }
     chmodSync(join(dir, 'signing-key'), 0o600);
+  });
+
+  await t.test('a file that cannot be read is refused, and not replaced', async (t) => {
+    const dir = tempDir(t);
+    mkdirSync(join(dir, 'signing-key'));
+    const fault = 'signing-key in LATCHKEY_DATA_DIR cannot be read (EISDIR)';
+    t.strictSame(faultsOf(t, { LATCHKEY_DATA_DIR: dir }), [fault]);
+  });
+
+  await t.test('whoever only looks makes nothing, and reads what is there', async (t) => {
+    const look = (dir: string) => loadConfig({ LATCHKEY_DATA_DIR: dir }, { onlyLooks: true }).jwt.signingKey;
+    const dir = tempDir(t);
+    t.equal(look(dir), undefined);
+    t.strictSame(readdirSync(dir), []);
+    t.equal(look(join(dir, 'not', 'there')), undefined);
+    t.strictSame(readdirSync(dir), []);
+    const key = keyOf(dir);
+    t.equal(look(dir), key);
   });
 
   await t.test('processes that start together agree on one', async (t) => {

@@ -1,13 +1,20 @@
 import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { clientOf } from '../../plugins/request-context.js';
+import type { AccountExport } from '../../src/accounts/account-service.js';
 import type { StoredEvent } from '../../src/audit/events.js';
 import { DeleteAccountBody, Export, ProfileBody } from '../../src/contract/accounts.js';
 import { ref } from '../../src/contract/ref.js';
 import { User } from '../../src/contract/user.js';
 import { toIso } from '../../src/lib/clock.js';
 import { requireForm } from '../body-forms.js';
-import { describeEvent, describeRevokedToken, describeSession, describeUser } from '../present.js';
+import {
+  describeAct,
+  describeEvent,
+  describeRevokedToken,
+  describeSession,
+  describeUser,
+} from '../present.js';
 import { failures, HAS_BODY, NEEDS_TOKEN, NoContent, PROVES_PHONE } from '../responses.js';
 
 export const me: FastifyPluginAsyncTypebox = async (app) => {
@@ -84,31 +91,44 @@ export const me: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: Export, ...failures(...NEEDS_TOKEN) },
     },
     handler: async ({ auth }, reply) => {
-      const { sessions, revokedTokens, keys, eventPages } = await app.accounts.exportAll(
+      const { sessions, revokedTokens, keys, deviceLogins, ...pages } = await app.accounts.exportAll(
         auth.user,
         auth.claims.sessionId,
       );
       const head = {
         user: describeUser(auth.user, auth.permissions),
         sessions: sessions.map(describeSession),
+        devices: deviceLogins.map((at) => ({ last_login_at: toIso(at) })),
         ...(revokedTokens.length > 0 && { revoked_tokens: revokedTokens.map(describeRevokedToken) }),
         ...(keys.length > 0 && { keys: keys.map(({ createdAt }) => ({ created_at: toIso(createdAt) })) }),
       };
       return reply
         .type('application/json; charset=utf-8')
-        .send(Readable.from(writeExport(head, eventPages)) as never);
+        .send(Readable.from(writeExport(head, pages)) as never);
     },
   });
 };
 
 /** Whatever fails after the first page cuts the connection: half a document is none. */
-async function* writeExport(head: object, eventPages: AsyncIterable<StoredEvent[]>): AsyncIterable<string> {
+async function* writeExport(
+  head: object,
+  { eventPages, actPages }: Pick<AccountExport, 'eventPages' | 'actPages'>,
+): AsyncIterable<string> {
   yield `${JSON.stringify(head).slice(0, -1)},"events":[`;
+  yield* writePages(eventPages, describeEvent);
+  yield '],"staff_actions":[';
+  yield* writePages(actPages, describeAct);
+  yield ']}';
+}
+
+async function* writePages(
+  pages: AsyncIterable<StoredEvent[]>,
+  describe: (event: StoredEvent) => object,
+): AsyncIterable<string> {
   let comma = '';
-  for await (const page of eventPages) {
+  for await (const page of pages) {
     if (page.length === 0) continue;
-    yield comma + page.map((event) => JSON.stringify(describeEvent(event))).join(',');
+    yield comma + page.map((event) => JSON.stringify(describe(event))).join(',');
     comma = ',';
   }
-  yield ']}';
 }

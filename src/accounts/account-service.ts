@@ -1,10 +1,11 @@
-import type { EventRecorder, EventStore, StoredEvent } from '../audit/events.js';
+import type { EventFilter, EventRecorder, EventStore, StoredEvent } from '../audit/events.js';
 import type { Locale } from '../contract/messages.js';
 import { AuthError, type FieldFault } from '../errors.js';
 import type { Clock } from '../lib/clock.js';
 import { newAccountId, newDeviceId } from '../lib/ids.js';
 import type { DeviceCookies } from '../security/device-cookies.js';
 import type { LoginLimits, PasswordTry } from '../security/login-limits.js';
+import type { LoginStore } from '../security/login-store.js';
 import type { LegacyTokenStore, RevokedToken } from '../tokens/legacy-store.js';
 import type { Client, Session, SessionService, TokenPair } from '../tokens/session-service.js';
 import type { LimitState, StateStore } from '../tokens/state-store.js';
@@ -56,6 +57,7 @@ export interface AccountServiceNeeds {
   check: PasswordCheck;
   verification: EmailVerification;
   limits: LoginLimits;
+  logins: Pick<LoginStore, 'listDevices'>;
   devices: DeviceCookies;
   policy: AccountPolicy;
   /** From a number as it was typed to E.164. */
@@ -78,7 +80,11 @@ export interface AccountExport {
   sessions: Session[];
   revokedTokens: RevokedToken[];
   keys: StoredDrfToken[];
+  /** When each known device last logged in (ms). */
+  deviceLogins: number[];
   eventPages: AsyncIterable<StoredEvent[]>;
+  /** What the user did to others, as one of staff. */
+  actPages: AsyncIterable<StoredEvent[]>;
 }
 
 export type AccountService = ReturnType<typeof createAccountService>;
@@ -310,20 +316,31 @@ export function createAccountService(needs: AccountServiceNeeds) {
   /** Everything that is stored about the user; of the events, years of them, a page at a time. */
   async function exportAll(user: User, currentSessionId: string): Promise<AccountExport> {
     await events.flush();
-    const [open, revokedTokens, keys, first] = await Promise.all([
+    const about: EventFilter = { userId: user.id };
+    const by: EventFilter = { actorId: user.id };
+    const [open, revokedTokens, keys, deviceLogins, firstEvents, firstActs] = await Promise.all([
       sessions.list(user.id, currentSessionId),
       needs.legacyTokens.listRevoked(user.legacyId),
       needs.drfTokens.list(user.legacyId),
-      pageOfEvents(user.id, undefined),
+      needs.logins.listDevices({ account: user.id, now: now() }),
+      pageOfEvents(about, undefined),
+      pageOfEvents(by, undefined),
     ]);
-    return { sessions: open, revokedTokens, keys, eventPages: pagesFrom(user.id, first) };
+    return {
+      sessions: open,
+      revokedTokens,
+      keys,
+      deviceLogins,
+      eventPages: pagesFrom(about, firstEvents),
+      actPages: pagesFrom(by, firstActs),
+    };
   }
 
-  const pageOfEvents = (userId: string, before: number | undefined): Promise<StoredEvent[]> =>
-    eventStore.list({ userId }, { before, limit: EXPORT_PAGE });
+  const pageOfEvents = (filter: EventFilter, before: number | undefined): Promise<StoredEvent[]> =>
+    eventStore.list(filter, { before, limit: EXPORT_PAGE });
 
-  async function* pagesFrom(userId: string, first: StoredEvent[]): AsyncIterable<StoredEvent[]> {
-    for (let page = first; ; page = await pageOfEvents(userId, page.at(-1)?.id)) {
+  async function* pagesFrom(filter: EventFilter, first: StoredEvent[]): AsyncIterable<StoredEvent[]> {
+    for (let page = first; ; page = await pageOfEvents(filter, page.at(-1)?.id)) {
       yield page;
       if (page.length < EXPORT_PAGE) return;
     }

@@ -27,14 +27,15 @@ export type Ticket =
     };
 
 /**
- * Tickets by the hash of their token: whoever reads the store can use none. Implemented beside the token core's store by
- * the same two adapters, under the same rules (atomic, harmless late, `store_unavailable`).
+ * Sealed tickets by the hash of their token: whoever reads the store can use none, and learns of nobody's address.
+ * Implemented beside the token core's store by the same two adapters, under the same rules (atomic, harmless late,
+ * `store_unavailable`).
  */
 export interface TicketStore {
   /** Older tickets stay as they are. */
-  open(input: { hash: string; ticket: Ticket; lifetimeMs: number; now: number }): Promise<void>;
+  open(input: { hash: string; sealed: string; lifetimeMs: number; now: number }): Promise<void>;
   /** Looks at it without spending it. */
-  find(input: { hash: string; now: number }): Promise<Ticket | undefined>;
+  find(input: { hash: string; now: number }): Promise<string | undefined>;
   /** Spends it: of all who ask, at once or ever, one is given the ticket. */
-  take(input: { hash: string; now: number }): Promise<Ticket | undefined>;
+  take(input: { hash: string; now: number }): Promise<string | undefined>;
 }

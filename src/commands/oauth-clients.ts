@@ -1,6 +1,7 @@
 import { makeOauthClient, type OauthClientStore } from '../accounts/oauth-clients.js';
 import { toIso } from '../lib/clock.js';
 import { UsageError } from './keys.js';
+import { Refusal } from './users.js';
 
 export interface NewOauthClient {
   /** `--name` */
@@ -44,7 +45,7 @@ export async function listOauthClients(
 /** Refuses a client from now on, everywhere within five seconds. */
 export async function deleteOauthClient(store: OauthClientStore, id: string | undefined): Promise<string> {
   if (!id) throw new UsageError('Say which client: --id ID. See: latchkey client list');
-  if (!(await store.remove(id))) throw new UsageError(`There is no client ${id}. See: latchkey client list`);
+  if (!(await store.remove(id))) throw new Refusal(`There is no client ${id}. See: latchkey client list`);
   return `Deleted the client ${id}. Servers refuse it within five seconds.`;
 }
 

@@ -193,6 +193,9 @@ export const Export = Type.Object(
   {
     user: ref(User),
     sessions: Type.Array(ref(Session)),
+    devices: Type.Array(Type.Object({ last_login_at: Type.String({ format: 'date-time' }) }), {
+      description: 'Browsers and apps that are known again at the next login.',
+    }),
     revoked_tokens: Type.Optional(
       Type.Array(Type.Object({ jti: Type.String(), expires_at: Type.String({ format: 'date-time' }) }), {
         description: 'Tokens of an old system that were ended before their time, or traded.',
@@ -204,6 +207,9 @@ export const Export = Type.Object(
       }),
     ),
     events: Type.Array(ref(Event)),
+    staff_actions: Type.Array(ref(Event), {
+      description: 'What the caller did to other accounts and to roles, as one of staff.',
+    }),
   },
   { additionalProperties: false },
 );

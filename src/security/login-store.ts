@@ -15,6 +15,8 @@ export interface LoginStore {
   uncountTry(counted: CountedTry): Promise<void>;
   /** The password was right: ends the row of wrong ones, and the device's own. `openSession` does it by itself. */
   endRow(input: { account: string; deviceId: string | undefined; now: number }): Promise<void>;
+  /** When each known device of an account last logged in (ms), the latest first. */
+  listDevices(input: { account: string; now: number }): Promise<number[]>;
 }
 
 /** A row of wrong passwords is forgotten so long after the last of them. */

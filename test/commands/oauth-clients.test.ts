@@ -72,7 +72,7 @@ t.test('clients on the command line', async (t) => {
 
   const gone = await latchkey('client', 'delete', '--id', id);
   t.match(gone, { code: 0, stdout: /^Deleted the client/ });
-  t.match(await latchkey('client', 'delete', '--id', id), { code: 2, stderr: /There is no client/ });
+  t.match(await latchkey('client', 'delete', '--id', id), { code: 1, stderr: /There is no client/ });
   t.notMatch((await latchkey('client', 'list')).stdout, id);
 });
 

@@ -1,8 +1,10 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { describeUser } from '../../routes/present.js';
@@ -342,6 +344,39 @@ const NOTHING = {
   ...{ user_type: null, is_staff: 0, is_superuser: 0, is_active: 1, email_verified: 0, phone_verified: 0 },
   ...{ last_login: null, version: 1, auth_version: 1, auth_reason: null },
 };
+
+t.test('an option of another command is refused, and nothing is done', async (t) => {
+  const latchkey = commandLine(await settings(t, 'embedded'));
+  await latchkey('user create --email root@example.com --superuser --password-stdin', PASSWORD);
+  await latchkey('user create --email second@example.com --superuser --password-stdin', PASSWORD);
+  const before = (await latchkey('user list --json')).stdout;
+  const wrong: [words: string, option: string][] = [
+    ['user disable second@example.com --dry-run', 'dry-run'],
+    ['user disable second@example.com --no-superuser', 'superuser'],
+    ['user grant second@example.com --role admin --email x@example.com', 'email'],
+    ['user create --email third@example.com --password-stdin --dry-run', 'dry-run'],
+    ['clean --dry-run', 'dry-run'],
+    ['migrate --json', 'json'],
+    ['client delete --id x --json', 'json'],
+  ];
+  for (const [words, option] of wrong)
+    expectFailure(t, await latchkey(words, PASSWORD), 2, new RegExp(`has no --${option}\\. .*--help`));
+  t.equal((await latchkey('user list --json')).stdout, before);
+});
+
+t.test('whoever reads may stop reading', async (t) => {
+  const env = await settings(t, 'embedded');
+  const { PATH, HOME } = process.env;
+  const child = spawn(process.execPath, [CLI, '--help'], {
+    env: { PATH, HOME, NODE_OPTIONS: '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  child.stdout.destroy();
+  const shown = text(child.stderr);
+  const [code] = await once(child, 'close');
+  t.equal(code, 0);
+  t.equal(await shown, '');
+});
 
 t.test('a password that comes by a pipe', async (t) => {
   const piped = (text: string) => {

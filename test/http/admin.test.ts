@@ -53,6 +53,7 @@ for (const stores of STORES) {
     await t.test('nobody rises above themselves', (t) => escalation(t, scene));
     await t.test('sessions', (t) => sessions(t, scene));
     await t.test('roles', (t) => roles(t, scene));
+    await t.test('what staff did', (t) => acts(t, scene));
     await t.test('the last superuser', (t) => lastSuperuser(t, scene));
   });
 }
@@ -928,6 +929,46 @@ async function roles(t: Test, scene: Scene): Promise<void> {
       }
     },
   );
+}
+
+/** Of whoever did it something is stored too: it is theirs to see, and goes with them. */
+async function acts(t: Test, scene: Scene): Promise<void> {
+  const { send } = scene;
+  const guard = await staffWith(scene, ['users.read', 'users.disable', 'users.sessions']);
+  const shut = await person(scene);
+  const at = { remoteAddress: '203.0.113.93' };
+  const from = { ...bearer(guard.access), 'user-agent': 'guards-browser' };
+  const disable = ask('PATCH', `/users/${shut.user.id}`, guard, { is_active: false });
+  t.equal((await send({ ...disable, ...at, headers: from })).statusCode, 200);
+  const end = ask('POST', `/users/${shut.user.id}/logout-all`, guard);
+  t.equal((await send({ ...end, ...at, headers: from })).statusCode, 200);
+
+  await t.test('is in their export, without whom they did it to', async (t) => {
+    const exported = await send({ url: '/api/auth/me/export', headers: bearer(guard.access) });
+    t.equal(exported.statusCode, 200);
+    const here = { session_id: null, ip: '203.0.113.93', user_agent: 'guards-browser' };
+    t.match(exported.json().staff_actions, [
+      { type: 'sessions_ended_by_staff', ...here },
+      { type: 'account_disabled', ...here },
+    ]);
+    t.notOk(exported.body.includes(shut.user.id));
+  });
+
+  await t.test('stays when they go, and where they sat does not', async (t) => {
+    const remove = { method: 'DELETE', url: '/api/auth/me', headers: bearer(guard.access) } as const;
+    t.equal((await send({ ...remove, payload: { password: PASSWORD } })).statusCode, 204);
+    const rows = await scene.app.database.db
+      .selectFrom('events')
+      .select(['type', 'user_id', 'ip', 'ip_key', 'user_agent'])
+      .where('actor_id', '=', guard.user.id)
+      .orderBy('id')
+      .execute();
+    const anonymous = { user_id: shut.user.id, ip: null, ip_key: null, user_agent: null };
+    t.strictSame(rows, [
+      { type: 'account_disabled', ...anonymous },
+      { type: 'sessions_ended_by_staff', ...anonymous },
+    ]);
+  });
 }
 
 async function lastSuperuser(t: Test, scene: Scene): Promise<void> {

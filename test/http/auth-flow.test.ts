@@ -735,8 +735,11 @@ async function activity(t: Test, app: TestApp): Promise<void> {
   await t.test('the export holds all of it, and nobody else', async (t) => {
     const answer = await send(get('/api/auth/me/export', access));
     t.equal(answer.statusCode, 200);
-    const { user, sessions, events, ...rest } = answer.json();
+    const { user, sessions, devices, events, staff_actions, ...rest } = answer.json();
     t.strictSame(rest, {});
+    t.equal(devices.length, 2, 'that of the registration, that of the login');
+    for (const device of devices) t.match(device, { last_login_at: ISO_UTC });
+    t.strictSame(staff_actions, []);
     t.strictSame(user, (await send(meOf(access))).json());
     t.strictSame(sessions, (await send(get('/api/auth/sessions', access))).json().sessions);
     t.strictSame(events, await eventsOf(app, access));

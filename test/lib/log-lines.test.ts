@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import t from 'tap';
 import { bearer, signUp, testApp } from '../support/app.js';
+import { withServer } from '../support/server-process.js';
 
 type Line = Record<string, unknown>;
 
@@ -51,4 +52,13 @@ t.test('GELF lines for Graylog', async (t) => {
   t.match(find({ short_message: 'event' }), { level: 4, _on: 'true', '_deep.er.count': 2 });
   t.match(find({ short_message: 'with values' }), { level: 7, _socket: '[object Object]' });
   for (const secret of [person.access, person.refresh]) t.notOk(logs().includes(secret.slice(-20)));
+});
+
+t.test('nothing but GELF lines comes from a server that writes them', async (t) => {
+  const greeting = /^Latchkey is ready\.$/m;
+  t.match((await withServer(t)).output(), greeting);
+  const gelf = await withServer(t, { env: { LOG_FORMAT: 'gelf' } });
+  const lines = gelf.output().trim().split('\n');
+  t.ok(lines.length > 0);
+  for (const line of lines) t.match(JSON.parse(line), { version: '1.1', short_message: String });
 });

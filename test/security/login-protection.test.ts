@@ -623,6 +623,7 @@ t.test('Retry-After is the first whole second that is not too early', async (t) 
         }),
         uncountTry: async () => undefined,
         endRow: async () => undefined,
+        listDevices: async () => [],
       },
       devices: createDeviceCookies({ secrets: () => [] }),
       now: Date.now,

@@ -468,6 +468,24 @@ async function contract(t: Test, adapter: Adapter): Promise<void> {
       t.strictSame(known, [false, ...Array<boolean>(DEVICES_KEPT).fill(true)]);
     });
 
+    await t.test('they are listed by when they last logged in, for this account alone', async (t) => {
+      const { user, account, deviceId } = await remember();
+      const [firstAt] = await logins.listDevices({ account, now: now() });
+      t.equal(firstAt, now());
+      await advance(SECOND);
+      await remember(user);
+      t.strictSame(await logins.listDevices({ account, now: now() }), [now(), now() - SECOND]);
+      await advance(SECOND);
+      await remember(user, deviceId);
+      t.strictSame(await logins.listDevices({ account, now: now() }), [now(), now() - SECOND]);
+      t.strictSame(
+        await logins.listDevices({ account, now: now() - SECOND + DEVICE_LIFETIME_MS }),
+        [now()],
+        'one that was away for too long is not known',
+      );
+      t.strictSame(await logins.listDevices({ account: newTokenId(), now: now() }), []);
+    });
+
     await t.test('one that came back stays before those that never did', async (t) => {
       const user = makeUser();
       const browser = (await remember(user)).deviceId;

@@ -4,11 +4,13 @@ import { type AccountVerdict, judgeTry, whereCounted } from '../login-verdict.js
 import { defineScript, type RedisRunner } from './client.js';
 import { hitLimits, unhitLimits } from './limits.js';
 import * as countTryLua from './scripts/count-try.js';
+import { listDevices } from './scripts/devices.js';
 
 const scripts = {
   countTry: defineScript(countTryLua.countTry),
   uncountTry: defineScript(countTryLua.uncountTry),
   endRow: defineScript(countTryLua.endRow),
+  listDevices: defineScript(listDevices),
 };
 
 /** The address and the account are a slot each: their scripts are started in one turn and leave in one trip. */
@@ -65,6 +67,11 @@ export function createRedisLoginStore(redis: RedisRunner, keys: Keys): LoginStor
 
     async endRow({ account, deviceId, now }) {
       await redis.run(scripts.endRow, rowKeys(account), [now, deviceId ?? '']);
+    },
+
+    async listDevices({ account, now }) {
+      const logins = await redis.run(scripts.listDevices, [keys.devices(account)], [now]);
+      return (logins as string[]).map(Number).sort((a, b) => b - a);
     },
   };
 }

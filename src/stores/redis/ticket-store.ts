@@ -1,4 +1,4 @@
-import type { Ticket, TicketStore } from '../../accounts/ticket-store.js';
+import type { TicketStore } from '../../accounts/ticket-store.js';
 import type { Keys } from '../keys.js';
 import { defineScript, type RedisRunner } from './client.js';
 import * as ticketLua from './scripts/ticket.js';
@@ -10,21 +10,21 @@ const scripts = {
 };
 
 interface Stored {
-  ticket: Ticket;
+  sealed: string;
   endsAt: number;
 }
 
 export function createRedisTicketStore(redis: RedisRunner, keys: Keys): TicketStore {
-  const ask = async (script: 'find' | 'take', hash: string, now: number): Promise<Ticket | undefined> => {
+  const ask = async (script: 'find' | 'take', hash: string, now: number): Promise<string | undefined> => {
     const text = await redis.run(scripts[script], [keys.ticket(hash)], []);
     if (typeof text !== 'string') return undefined;
-    const { ticket, endsAt } = JSON.parse(text) as Stored;
-    return now < endsAt ? ticket : undefined;
+    const { sealed, endsAt } = JSON.parse(text) as Stored;
+    return now < endsAt ? sealed : undefined;
   };
 
   return {
-    async open({ hash, ticket, lifetimeMs, now }) {
-      const stored: Stored = { ticket, endsAt: now + lifetimeMs };
+    async open({ hash, sealed, lifetimeMs, now }) {
+      const stored: Stored = { sealed, endsAt: now + lifetimeMs };
       await redis.run(scripts.open, [keys.ticket(hash)], [JSON.stringify(stored), lifetimeMs]);
     },
     find: ({ hash, now }) => ask('find', hash, now),

@@ -206,6 +206,12 @@ export function createAccountStore(db: Kysely<Schema>, writeEvents: EventWriter)
             .set({ user_id: null, session_id: null, ip: null, ip_key: null, user_agent: null })
             .where('user_id', '=', id)
             .execute();
+          // What somebody of staff did stays, and where they sat when they did it goes with them.
+          await tx
+            .updateTable('events')
+            .set({ ip: null, ip_key: null, user_agent: null })
+            .where('actor_id', '=', id)
+            .execute();
           await writeEvents(tx, [{ type: 'account_deleted', at }]);
           return true;
         }),

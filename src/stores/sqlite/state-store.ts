@@ -11,6 +11,7 @@ import { countSend, uncountSend } from './transitions/count-send.js';
 import { countTry, endRow, uncountTry } from './transitions/count-try.js';
 import { endSession, forgetSessions, listSessions } from './transitions/end-session.js';
 import { hitLimits, unhitLimits } from './transitions/hit-limits.js';
+import { listDevices } from './transitions/known-devices.js';
 import { openSession } from './transitions/open-session.js';
 import { rotate } from './transitions/rotate.js';
 import { countVerified, readSpend } from './transitions/spend.js';
@@ -64,6 +65,7 @@ export function createSqliteStateStore({ sqlite, now = Date.now }: SqliteStateSt
       countTry: (input) => transact(input.now, (rows) => countTry(rows, keys, input)),
       uncountTry: (counted) => transact(counted.now, (rows) => uncountTry(rows, keys, counted)),
       endRow: (input) => transact(input.now, (rows) => endRow(rows, keys, input)),
+      listDevices: ({ account, now: at }) => transact(at, (rows) => listDevices(rows, keys, account)),
     },
 
     otp: {

@@ -55,3 +55,13 @@ local function remember_device(key, id, now)
   redis.call('PEXPIRE', key, DEVICE_LIFETIME)
 end
 `;
+
+/** When each of them last logged in. */
+export const listDevices = `${devices}
+local reply = {}
+for n, text in ipairs(redis.call('HGETALL', KEYS[1])) do
+  local d = n % 2 == 0 and parse_device(text)
+  if d and d.l + DEVICE_LIFETIME > tonumber(ARGV[1]) then reply[#reply + 1] = string.format('%.0f', d.l) end
+end
+return reply
+`;

@@ -28,6 +28,15 @@ export function readDevice(
   return device && isKept(device, rows.now) ? device : undefined;
 }
 
+/** When each of them last logged in, the latest first. */
+export function listDevices(rows: Rows, keys: Keys, userId: string): number[] {
+  const devices = Object.values(rows.load<Devices>(keys.devices(userId)).value ?? {});
+  return devices
+    .filter((device) => isKept(device, rows.now))
+    .map(({ l }) => l)
+    .sort((a, b) => b - a);
+}
+
 /** After a login from it. */
 export function rememberDevice(rows: Rows, keys: Keys, userId: string, deviceId: string): void {
   const { now } = rows;

@@ -1,22 +1,21 @@
-import type { Ticket } from '../../../accounts/ticket-store.js';
 import type { Keys } from '../../keys.js';
 import type { Rows } from '../rows.js';
 
 export function openTicket(
   rows: Rows,
   keys: Keys,
-  { hash, ticket, lifetimeMs }: { hash: string; ticket: Ticket; lifetimeMs: number },
+  { hash, sealed, lifetimeMs }: { hash: string; sealed: string; lifetimeMs: number },
 ): void {
-  const row = rows.load<Ticket>(keys.ticket(hash));
-  row.value = ticket;
+  const row = rows.load<string>(keys.ticket(hash));
+  row.value = sealed;
   row.expiresAt = rows.now + lifetimeMs;
 }
 
-export const findTicket = (rows: Rows, keys: Keys, hash: string): Ticket | undefined =>
-  rows.load<Ticket>(keys.ticket(hash)).value;
+export const findTicket = (rows: Rows, keys: Keys, hash: string): string | undefined =>
+  rows.load<string>(keys.ticket(hash)).value;
 
-export function takeTicket(rows: Rows, keys: Keys, hash: string): Ticket | undefined {
-  const row = rows.load<Ticket>(keys.ticket(hash));
+export function takeTicket(rows: Rows, keys: Keys, hash: string): string | undefined {
+  const row = rows.load<string>(keys.ticket(hash));
   const ticket = row.value;
   row.value = undefined;
   return ticket;
