@@ -17,6 +17,7 @@ import { createEventStore } from '../../src/stores/sql/event-store.js';
 import { createEventWriter } from '../../src/stores/sql/event-writer.js';
 import { accounts as accountsMigration } from '../../src/stores/sql/migrations/0001-accounts.js';
 import { embeddedState } from '../../src/stores/sql/migrations/0002-embedded-state.js';
+import { openPostgres, openPostgresForMigrations } from '../../src/stores/sql/postgres.js';
 import { freePort } from '../support/free-port.js';
 import { freshDatabase } from '../support/postgres-server.js';
 
@@ -95,6 +96,24 @@ for (const dialect of ['sqlite', 'postgres'] as const) {
     await t.test('deleting', (t) => deleting(t, db, dialect));
   });
 }
+
+t.test('a connection that dies between two statements takes nobody along', async (t) => {
+  const url = await freshDatabase(t);
+  for (const db of [
+    openPostgresForMigrations(url),
+    openPostgres({ url, mayFreeze: false, onError: () => undefined }),
+  ]) {
+    t.teardown(() => db.destroy());
+    const ask = async () =>
+      (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(db)).rows[0]?.pid;
+    const pid = await ask();
+    const admin = new pg.Client({ connectionString: url });
+    await admin.connect();
+    await admin.query('select pg_terminate_backend($1, 5000)', [pid]);
+    await admin.end();
+    t.not(await ask(), pid, 'the next one is another');
+  }
+});
 
 async function migrations(t: Test, dialect: Dialect): Promise<void> {
   const place = await freshPlace(t, dialect);

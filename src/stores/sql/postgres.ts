@@ -29,7 +29,7 @@ export interface PostgresOptions {
 }
 
 export function openPostgres({ url, onError, mayFreeze }: PostgresOptions): Kysely<Schema> {
-  const pool = new pg.Pool({
+  const settings = {
     connectionString: url,
     ...(mayFreeze ? { max: SMALL_POOL_SIZE, idleTimeoutMillis: 0 } : { max: POOL_SIZE, ...SERVER_LIMITS }),
     connectionTimeoutMillis: TIMEOUT_MS,
@@ -37,21 +37,28 @@ export function openPostgres({ url, onError, mayFreeze }: PostgresOptions): Kyse
     types: {
       getTypeParser: (oid, format) => (oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format)),
     } as pg.CustomTypesConfig,
-  });
-  // A connection that dies must not take the process with it: an idle one tells the pool, one in use only itself,
-  // and then its query fails (node-postgres, events of Pool and Client).
-  pool.on('error', onError);
-  pool.on('connect', (client) => client.on('error', () => undefined));
-  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool: discardBroken(pool) }) });
+  };
+  const pool = discardBroken(openPool(settings, onError));
+  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
 }
 
 /** For migrations: one connection that may take its time. */
 export function openPostgresForMigrations(url: string): Kysely<Schema> {
-  return new Kysely<Schema>({
-    dialect: new PostgresDialect({
-      pool: new pg.Pool({ connectionString: url, max: 1, connectionTimeoutMillis: 5000 }),
-    }),
-  });
+  const settings = { connectionString: url, max: 1, connectionTimeoutMillis: 5000 };
+  // Whichever statement it breaks says so.
+  const pool = openPool(settings, () => undefined);
+  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+}
+
+/**
+ * A connection that dies must not take the process with it: an idle one tells the pool, also after the pool was ended,
+ * and one in use only itself, and then its query fails (node-postgres, events of Pool and Client).
+ */
+function openPool(settings: pg.PoolConfig, onError: (error: Error) => void): pg.Pool {
+  const pool = new pg.Pool(settings);
+  pool.on('error', onError);
+  pool.on('connect', (client) => client.on('error', () => undefined));
+  return pool;
 }
 
 /**
