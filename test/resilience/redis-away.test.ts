@@ -175,11 +175,10 @@ t.test('while Redis is away', async (t) => {
     const rss = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${process.pid}/status`, 'utf8'))?.[1]);
     redis.freeze();
     const before = rss();
-    const until = Date.now() + 3000;
     let answered = 0;
     const odd = new Set<number>();
     async function insist(): Promise<void> {
-      while (Date.now() < until) {
+      while (answered < 500) {
         const { status } = await me(server, holder.access);
         answered += 1;
         if (status !== 503) odd.add(status);
@@ -189,7 +188,6 @@ t.test('while Redis is away', async (t) => {
     const grown = Math.round((rss() - before) / 1024);
     redis.thaw();
     t.same([...odd], [], 'nothing but 503');
-    t.ok(answered > 300, `${answered} requests were answered`);
     t.ok(grown < 64, `${grown} MiB more`);
     await back(t, server);
     await assertAlive(t, server, holder);
