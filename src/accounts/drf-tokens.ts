@@ -31,7 +31,7 @@ export interface DrfTokensNeeds {
   state: Pick<StateStore, 'hitLimits'>;
   /** Requests per user; apart from those by access tokens. */
   userLimit: Limit | undefined;
-  permissionsOf(user: User): Promise<readonly string[]>;
+  permissionsOf(user: User): readonly string[] | Promise<readonly string[]>;
   now: Clock;
 }
 

@@ -27,7 +27,7 @@ export interface PasswordHasherOptions {
   /** How older systems hashed, besides argon2. */
   schemes?: readonly PasswordScheme[];
   /** What the dearest hash of each family costs that came from an older system and is still stored. */
-  foreignCosts?: () => Promise<readonly HashCost[]>;
+  foreignCosts?: () => readonly HashCost[] | Promise<readonly HashCost[]>;
 }
 
 /**

@@ -26,8 +26,10 @@ export function createRoleService({ store, now, onTrouble }: RoleServiceNeeds) {
     return new Map(list.map((role) => [role.name, Object.freeze([...role.permissions])]));
   }
 
-  async function permissionsOf(user: User): Promise<readonly string[]> {
-    return (await roles()).get(user.role) ?? [];
+  /** At once, but for the first to ask after the copy got old. */
+  function permissionsOf(user: User): readonly string[] | Promise<readonly string[]> {
+    const known = roles();
+    return known instanceof Promise ? known.then((read) => allows(read, user)) : allows(known, user);
   }
 
   /** After a change in this process, which need not wait until its copy is old. */
@@ -43,5 +45,8 @@ export function createRoleService({ store, now, onTrouble }: RoleServiceNeeds) {
 
   return { permissionsOf, renew };
 }
+
+const allows = (roles: ReadonlyMap<string, readonly string[]>, { role }: User): readonly string[] =>
+  roles.get(role) ?? [];
 
 export type RoleService = ReturnType<typeof createRoleService>;

@@ -17,9 +17,15 @@ const PATIENCE_MS = 150;
 
 /**
  * Keeps a small thing out of SQL in memory, so that requests do not ask for it. Whoever comes during a read shares
- * it; while the original is away the last copy serves. Only the very first read can fail.
+ * it; while the original is away the last copy serves. Only the very first read can fail. As long as the copy is
+ * fresh, which is nearly always, there is no promise to wait for.
  */
-export function createFreshCopy<T>({ read, now, maxAgeMs, onTrouble }: FreshCopyNeeds<T>): () => Promise<T> {
+export function createFreshCopy<T>({
+  read,
+  now,
+  maxAgeMs,
+  onTrouble,
+}: FreshCopyNeeds<T>): () => T | Promise<T> {
   let copy: { of: T } | undefined;
   let freshUntil = 0;
   let awayUntil = 0;
@@ -38,16 +44,15 @@ export function createFreshCopy<T>({ read, now, maxAgeMs, onTrouble }: FreshCopy
     }
   }
 
-  return async () => {
-    if (now() >= freshUntil) {
-      loading ??= load().finally(() => {
-        loading = undefined;
-      });
-      // Nobody waits for a store that was away a moment ago: requests that need no SQL would all turn slow.
-      if (!copy) await loading;
-      else if (now() >= awayUntil)
-        await Promise.race([loading, delay(PATIENCE_MS, undefined, { ref: false })]);
-    }
+  async function readAgain(): Promise<T> {
+    loading ??= load().finally(() => {
+      loading = undefined;
+    });
+    // Nobody waits for a store that was away a moment ago: requests that need no SQL would all turn slow.
+    if (!copy) await loading;
+    else if (now() >= awayUntil) await Promise.race([loading, delay(PATIENCE_MS, undefined, { ref: false })]);
     return copy!.of;
-  };
+  }
+
+  return () => (copy && now() < freshUntil ? copy.of : readAgain());
 }

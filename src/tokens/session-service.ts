@@ -69,7 +69,7 @@ export interface SessionServiceNeeds {
   /** Reads the account from SQL; asked only when its snapshot is fenced or missing. */
   findUser(id: string): Promise<User | undefined>;
   /** What the user's role allows; cached, so it costs no SQL. */
-  permissionsOf(user: User): Promise<readonly string[]>;
+  permissionsOf(user: User): readonly string[] | Promise<readonly string[]>;
   /** Tokens that an old system signed, where they are taken. */
   legacy?: LegacyTokens | undefined;
   /**
@@ -187,21 +187,32 @@ export function createSessionService(needs: SessionServiceNeeds) {
   }
 
   /** @throws token_revoked, session_ended when it is an old token of nobody's, store_unavailable */
-  async function identify(claims: TokenClaims): Promise<TokenClaims> {
-    if (!isLegacy(claims)) return claims;
+  function identify(claims: TokenClaims): TokenClaims | Promise<TokenClaims> {
+    return isLegacy(claims) ? identifyLegacy(claims) : claims;
+  }
+
+  async function identifyLegacy(claims: LegacyClaims): Promise<TokenClaims> {
     const identified = await legacy?.identify(claims);
     if (!identified) throw refusal({ status: 'ended', reason: 'account_deleted' }, claims.tokenType);
     return identified;
   }
 
   /** Asks the state store about a token; of an old one that it does not know yet it is told first. */
-  async function ask<Found extends { status: string }>(
+  function ask<Found extends { status: string }>(
     claims: TokenClaims,
     question: () => Promise<Found>,
     client?: Client,
   ): Promise<Found> {
+    return isLegacy(claims) ? askOfLegacy(claims, question, client) : question();
+  }
+
+  async function askOfLegacy<Found extends { status: string }>(
+    claims: LegacyClaims,
+    question: () => Promise<Found>,
+    client: Client | undefined,
+  ): Promise<Found> {
     const found = await question();
-    if (found.status !== 'gone' || !isLegacy(claims)) return found;
+    if (found.status !== 'gone') return found;
     await legacy?.adopt(claims, client);
     return question();
   }

@@ -144,8 +144,8 @@ t.test('without any definition nobody is let through', async (t) => {
   setAway(true);
   const unavailable = { name: 'AuthError', code: 'store_unavailable' };
   await Promise.all([
-    t.rejects(permissionsOf(editor), unavailable),
-    t.rejects(permissionsOf(viewer), unavailable),
+    t.rejects(async () => permissionsOf(editor), unavailable),
+    t.rejects(async () => permissionsOf(viewer), unavailable),
   ]);
   t.equal(reads(), 1);
   t.equal(troubles.length, 0, 'the caller is told instead');

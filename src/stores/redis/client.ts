@@ -96,8 +96,11 @@ export function connectRedis({
     redis.status === 'ready' && streams().every((stream) => stream?.writable !== false);
   connecting = tryToConnect();
 
-  /** Commands at the very start wait for the connection; later nothing waits for one that is down, unless it may freeze. */
-  function bounded<T>(command: () => Promise<T>): Promise<T> {
+  /**
+   * Commands at the very start wait for the connection; later nothing waits for one that is down, unless it may freeze.
+   * `instead` is sent where Redis does not know the script: it restarted, or its cache was flushed, and nothing has run.
+   */
+  function bounded<T>(command: () => Promise<T>, instead?: () => Promise<T>): Promise<T> {
     const send = (): Promise<T> => {
       gatherWrites();
       return command();
@@ -110,6 +113,7 @@ export function connectRedis({
         return reply;
       },
       (error: unknown) => {
+        if (instead && isUnknownScript(error)) return bounded(instead);
         onCommand(performance.now() - sentAt, true);
         // A peer that vanished while the process stood still: the next request is to find another connection.
         if (mayFreeze && isTimeout(error)) for (const stream of streams()) stream?.destroy();
@@ -132,18 +136,15 @@ export function connectRedis({
     });
   }
 
-  function evaluate(script: Script, keys: string[], args: (string | number)[]): Promise<Reply> {
-    const call = [keys.length, ...keys, ...args];
-    const reply = redis.call('evalsha', [script.sha, ...call]) as Promise<Reply>;
-    return reply.catch((error: Error) => {
-      // Redis restarted or its script cache was flushed; nothing has run.
-      if (!error.message.startsWith('NOSCRIPT')) throw error;
-      return redis.call('eval', [script.lua, ...call]) as Promise<Reply>;
-    });
-  }
+  const call = (command: 'evalsha' | 'eval', script: string, keys: string[], args: (string | number)[]) =>
+    redis.call(command, [script, keys.length, ...keys, ...args]) as Promise<Reply>;
 
   return {
-    run: (script, keys, args) => bounded(() => evaluate(script, keys, args)),
+    run: ({ sha, lua }, keys, args) =>
+      bounded(
+        () => call('evalsha', sha, keys, args),
+        () => call('eval', lua, keys, args),
+      ),
     set: async (key, value, ttlMs) => {
       await bounded(() => redis.set(key, value, 'PX', ttlMs));
     },
@@ -155,6 +156,9 @@ export function connectRedis({
     },
   };
 }
+
+const isUnknownScript = (error: unknown): boolean =>
+  error instanceof Error && error.message.startsWith('NOSCRIPT');
 
 /** As ioredis words it. */
 const isTimeout = (error: unknown): boolean =>
