@@ -6,7 +6,7 @@ import { AuthError } from '../src/errors.js';
 declare module 'fastify' {
   interface FastifyInstance {
     /** For routes that can do without a body: none is the same as an empty object. */
-    allowEmptyBody(request: FastifyRequest): Promise<void>;
+    allowEmptyBody(request: FastifyRequest, reply: FastifyReply, done: () => void): void;
   }
 }
 
@@ -33,8 +33,9 @@ export default fp(
       else parseJson(request, body.toString(), done);
     });
 
-    app.decorate('allowEmptyBody', async (request) => {
+    app.decorate('allowEmptyBody', (request, _reply, done) => {
       if (request.body === undefined) request.body = {};
+      done();
     });
   },
   { name: 'json-body' },

@@ -5,7 +5,7 @@ import { Event, Session } from '../src/contract/accounts.js';
 import { Role } from '../src/contract/admin.js';
 import { AnyEvent } from '../src/contract/events.js';
 import { Problem } from '../src/contract/problem.js';
-import { Pair, PairWithUser } from '../src/contract/tokens.js';
+import { Pair, PairWithUser, TOKEN_PATTERN } from '../src/contract/tokens.js';
 import { User } from '../src/contract/user.js';
 
 const SHARED = [Problem, User, Pair, PairWithUser, Session, Event, AnyEvent, Role];
@@ -41,8 +41,14 @@ function whenUsed<Value, Result>(make: () => (value: Value) => Result): (value: 
 /** Fastify's own, as it makes it for an application with these schemas. */
 async function defaultSerializerCompiler(): Promise<SerializerCompiler> {
   const plain = Fastify();
-  for (const schema of SHARED) plain.addSchema(schema);
+  for (const schema of SHARED) plain.addSchema(withoutEscapes(schema));
   plain.get('/', { schema: { response: { 200: {} } } }, () => undefined);
   await plain.ready();
   return plain.serializerCompiler as SerializerCompiler;
 }
+
+/** What fits the pattern of a token holds nothing that JSON escapes: looking for it takes a fiftieth of a refresh. */
+const withoutEscapes = (schema: object): object =>
+  JSON.parse(JSON.stringify(schema), (_name, part) =>
+    part?.pattern === TOKEN_PATTERN ? { ...part, format: 'unsafe' } : part,
+  );

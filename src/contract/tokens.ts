@@ -5,6 +5,12 @@ import { User } from './user.js';
 export const Token = (description: string) =>
   Type.String({ description, examples: ['eyJhbGciOiJIUzI1NiIsInR5cCI6…'] });
 
+/** What a token of ours looks like: base64url and dots. */
+export const TOKEN_PATTERN = '^[\\w-]+(\\.[\\w-]+){2}$';
+
+/** In an answer. Of a request nothing is asked but that it is a string: whatever else is wrong with it is a 401. */
+const IssuedToken = (description: string) => Type.String({ ...Token(description), pattern: TOKEN_PATTERN });
+
 const lifetimes = {
   token_type: Type.Literal('Bearer'),
   expires_in: Type.Integer({ description: 'Seconds until the access token expires.' }),
@@ -13,7 +19,11 @@ const lifetimes = {
 
 /** With `X-Auth-Transport: cookie` the refresh token is in the cookie `latchkey_refresh` instead. */
 export const Pair = Type.Object(
-  { access: Token('The access token.'), refresh: Type.Optional(Token('The refresh token.')), ...lifetimes },
+  {
+    access: IssuedToken('The access token.'),
+    refresh: Type.Optional(IssuedToken('The refresh token.')),
+    ...lifetimes,
+  },
   { $id: 'latchkey:Pair', additionalProperties: false },
 );
 

@@ -140,12 +140,16 @@ export const MAX_TOKEN_LENGTH = 8192;
 
 /**
  * The last character of an unpadded base64url text may carry bits that decoders ignore, so one signature has
- * several spellings (RFC 4648 §3.5). Only the one that we write is taken: there these bits are zero.
+ * several spellings (RFC 4648 §3.5). Only the one that we write is taken: there these bits are zero. What is signed,
+ * header and payload, can be spelled in one way only, or the signature is another.
  */
-const COMPACT_JWS = /^[\w-]+\.[\w-]+\.(?:[\w-]{4})*(?:[\w-]{4}|[\w-]{2}[AEIMQUYcgkosw048]|[\w-][AQgw])$/;
+const SIGNATURE = /^(?:[\w-]{4})*(?:[\w-]{4}|[\w-]{2}[AEIMQUYcgkosw048]|[\w-][AQgw])$/;
 
 function requireCanonicalForm(token: string): void {
-  if (token.length > MAX_TOKEN_LENGTH || !COMPACT_JWS.test(token)) {
+  const payload = token.indexOf('.') + 1;
+  const end = token.indexOf('.', payload);
+  const hasThreeParts = token.length <= MAX_TOKEN_LENGTH && payload > 1 && end > payload;
+  if (!hasThreeParts || !SIGNATURE.test(token.slice(end + 1))) {
     throw new AuthError('token_invalid', { why: 'not a compact JWS in canonical form' });
   }
 }
