@@ -32,7 +32,7 @@ export interface SignedPayload {
   isLegacy?: boolean;
 }
 
-/** Signing and verifying, as the token core needs them. `plugins/jwt.ts` implements it with @fastify/jwt. */
+/** Signing and verifying, as the token core needs them. `plugins/jwt.ts` implements it. */
 export interface TokenCodec {
   sign(type: TokenType, payload: Record<string, unknown>): string;
   /** Checks form, algorithm and signature only. Throws `token_invalid`. */
