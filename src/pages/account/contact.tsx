@@ -9,6 +9,7 @@ import { accountTexts } from '../texts/account.js';
 import { uiTexts } from '../texts/ui.js';
 import { Button } from '../ui/button.js';
 import { Dialog } from '../ui/dialog.js';
+import { DialogActions } from '../ui/dialog-actions.js';
 import { Field, PasswordField } from '../ui/field.js';
 import { Form, ProblemNotice } from '../ui/form.js';
 import { Notice } from '../ui/notice.js';
@@ -133,12 +134,9 @@ function ChangeEmail({ onClose, onDone }: ChangeProps) {
               autocomplete="current-password"
               fault={faults.password}
             />
-            <div class="actions">
-              <Button onClick={onClose}>{texts.cancel}</Button>
-              <Button type="submit" kind="primary" busy={busy}>
-                {texts.change}
-              </Button>
-            </div>
+            <DialogActions busy={busy} onCancel={onClose}>
+              {texts.change}
+            </DialogActions>
           </>
         )}
       </Form>

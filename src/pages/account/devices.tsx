@@ -8,6 +8,7 @@ import { sayDevice } from '../texts/devices.js';
 import { uiTexts } from '../texts/ui.js';
 import { Button } from '../ui/button.js';
 import { Dialog } from '../ui/dialog.js';
+import { DialogActions } from '../ui/dialog-actions.js';
 import { Latin } from '../ui/event-list.js';
 import { Form, ProblemNotice } from '../ui/form.js';
 import { LaptopIcon, PhoneIcon } from '../ui/icons.js';
@@ -118,12 +119,9 @@ function EndAll({ onClose }: { onClose: () => void }) {
       <p class="muted">{texts.signOutAllLead}</p>
       <Form onSubmit={() => client.logoutAll()}>
         {({ busy }) => (
-          <div class="actions">
-            <Button onClick={onClose}>{texts.cancel}</Button>
-            <Button type="submit" kind="danger" busy={busy}>
-              {texts.signOutAll}
-            </Button>
-          </div>
+          <DialogActions busy={busy} onCancel={onClose} dangerous>
+            {texts.signOutAll}
+          </DialogActions>
         )}
       </Form>
     </Dialog>

@@ -9,6 +9,7 @@ import { authTexts } from '../texts/auth.js';
 import { uiTexts } from '../texts/ui.js';
 import { Button } from '../ui/button.js';
 import { Dialog } from '../ui/dialog.js';
+import { DialogActions } from '../ui/dialog-actions.js';
 import { PasswordField } from '../ui/field.js';
 import { Form } from '../ui/form.js';
 import { Notice } from '../ui/notice.js';
@@ -66,12 +67,9 @@ export function Password({ user }: { user: User }) {
                   hint={texts.passwordHint}
                   fault={faults.new_password}
                 />
-                <div class="actions">
-                  <Button onClick={() => setOpen(false)}>{texts.cancel}</Button>
-                  <Button type="submit" kind="primary" busy={busy}>
-                    {texts.changePassword}
-                  </Button>
-                </div>
+                <DialogActions busy={busy} onCancel={() => setOpen(false)}>
+                  {texts.changePassword}
+                </DialogActions>
               </>
             )}
           </Form>

@@ -7,6 +7,7 @@ import { adminTexts } from '../texts/admin.js';
 import { uiTexts } from '../texts/ui.js';
 import { Button } from '../ui/button.js';
 import { Dialog } from '../ui/dialog.js';
+import { DialogActions } from '../ui/dialog-actions.js';
 import { Field } from '../ui/field.js';
 import { Form, ProblemNotice } from '../ui/form.js';
 import { Bones } from '../ui/section.js';
@@ -160,12 +161,9 @@ function EditRole({ role, onClose, onDone }: EditRoleProps) {
               initial={others.join(' ')}
               fault={faults.others}
             />
-            <div class="actions">
-              <Button onClick={onClose}>{texts.cancel}</Button>
-              <Button type="submit" kind="primary" busy={busy}>
-                {texts.save}
-              </Button>
-            </div>
+            <DialogActions busy={busy} onCancel={onClose}>
+              {texts.save}
+            </DialogActions>
           </>
         )}
       </Form>

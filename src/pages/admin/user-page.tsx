@@ -11,6 +11,7 @@ import { uiTexts } from '../texts/ui.js';
 import { userTypeName } from '../texts/user-types.js';
 import { Button } from '../ui/button.js';
 import { Dialog } from '../ui/dialog.js';
+import { DialogActions } from '../ui/dialog-actions.js';
 import { EventLog } from '../ui/event-log.js';
 import { Field, SelectField } from '../ui/field.js';
 import { Form, ProblemNotice } from '../ui/form.js';
@@ -148,12 +149,9 @@ function EditFacts({ user, me, onChanged, onClose }: PartProps & { onClose: () =
                 fault={faults.email}
               />
             )}
-            <div class="actions">
-              <Button onClick={onClose}>{texts.cancel}</Button>
-              <Button type="submit" kind="primary" busy={busy}>
-                {texts.save}
-              </Button>
-            </div>
+            <DialogActions busy={busy} onCancel={onClose}>
+              {texts.save}
+            </DialogActions>
           </>
         )}
       </Form>
@@ -354,18 +352,14 @@ interface AskProps {
 
 /** Asks once more before something that is hard to undo. */
 export function Ask({ title, lead, action, onClose, onSure }: AskProps) {
-  const texts = useTexts(uiTexts);
   return (
     <Dialog title={title} onClose={onClose}>
       <p class="muted">{lead}</p>
       <Form onSubmit={onSure}>
         {({ busy }) => (
-          <div class="actions">
-            <Button onClick={onClose}>{texts.cancel}</Button>
-            <Button type="submit" kind="danger" busy={busy}>
-              {action}
-            </Button>
-          </div>
+          <DialogActions busy={busy} onCancel={onClose} dangerous>
+            {action}
+          </DialogActions>
         )}
       </Form>
     </Dialog>
