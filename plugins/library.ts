@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
+import { noteLogin } from '../src/accounts/note-login.js';
 import type { User } from '../src/accounts/user.js';
 import { AuthError } from '../src/errors.js';
 import type { TokenClaims } from '../src/tokens/claims.js';
@@ -55,11 +56,13 @@ export default fp(
       findUser: database.accounts.findById,
 
       async issueTokens(who, from = NOWHERE) {
-        const user = await requireUser(who);
-        if (!user.isActive) throw new AuthError('account_disabled');
+        const owner = await requireUser(who);
+        if (!owner.isActive) throw new AuthError('account_disabled');
         const client = clientOf(from);
+        const at = app.clock();
+        const user = await noteLogin(database.accounts, owner, at);
         const { pair, sessionId } = await sessions.open(user, client);
-        events.record({ type: 'login', userId: user.id, sessionId, client });
+        events.record({ type: 'login', at, userId: user.id, sessionId, client });
         return pair;
       },
 

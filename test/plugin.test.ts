@@ -429,6 +429,8 @@ t.test('tokens by code', async (t) => {
   await t.rejects(library.revokeUser('nobody'), refusedWith('not_found'));
 
   const again = await library.issueTokens(user.id);
+  const { lastLogin } = (await library.verifyToken(again.access)).user;
+  t.ok(lastLogin! > stored!.lastLogin!);
   const activity = await app.inject({ url: '/api/auth/activity', headers: bearer(again.access) });
   t.match(
     activity.json().events.map((event: { type: string; reason: string }) => [event.type, event.reason]),
@@ -438,6 +440,7 @@ t.test('tokens by code', async (t) => {
       ['session_deleted', 'admin'],
     ],
   );
+  t.match(await library.findUser(user.id), { lastLogin }, 'SQL has heard of it as well');
   t.ok(new AuthError('forbidden') instanceof Error);
 });
 

@@ -55,7 +55,7 @@ export const users: FastifyPluginAsyncTypebox = async (app) => {
       params: UserParams,
       response: { 200: ref(User), ...failures(...NEEDS_STAFF, 'not_found') },
     },
-    handler: async ({ params }) => describe(await app.userAdmin.find(params.id)),
+    handler: async ({ params }) => describe(await app.userAdmin.read(params.id)),
   });
 
   app.patch('/users/:id', {

@@ -29,7 +29,7 @@ export function createAccountChanges({ accounts, events, state, now, onTrouble }
    * Changes an account in SQL so that no process goes on believing in what it was: first the fence (if that
    * fails nothing has changed), then SQL, then the new snapshot. If the last step fails the change stands, and
    * the fence, or the missing snapshot after it, makes everybody ask SQL. Sessions end for the reason given here, or
-   * for one that the change itself comes with.
+   * for one that the change itself comes with. A login that SQL has yet to hear of is not forgotten over it.
    */
   async function changeUser<T extends Changed | { taken: UniqueField } | undefined>(
     userId: string,
@@ -37,10 +37,11 @@ export function createAccountChanges({ accounts, events, state, now, onTrouble }
     endSessions?: EndReason,
   ): Promise<T> {
     const fenceId = newTokenId();
-    await state.fenceUser({ userId, fenceId, now: now() });
+    const lastLogin = await state.fenceUser({ userId, fenceId, now: now() });
     let result: T;
     try {
       result = await change();
+      if (result && 'user' in result) result = { ...result, user: withLogin(result.user, lastLogin) };
     } catch (error) {
       // Refused, so nothing has changed. After any other failure nobody knows, and the fence stays.
       if (error instanceof AuthError && error.code !== 'store_unavailable') await publish(undefined);
@@ -52,7 +53,7 @@ export function createAccountChanges({ accounts, events, state, now, onTrouble }
     async function publish(outcome: T | undefined): Promise<void> {
       try {
         const changed = outcome !== undefined && 'user' in outcome;
-        const user = changed ? outcome.user : ((await accounts.findById(userId)) ?? null);
+        const user = changed ? outcome.user : withLogin((await accounts.findById(userId)) ?? null, lastLogin);
         await state.publishUser({
           userId,
           fenceId,
@@ -107,3 +108,6 @@ export function createAccountChanges({ accounts, events, state, now, onTrouble }
 
   return { changeUser, erase, endSessions };
 }
+
+const withLogin = <U extends User | null>(user: U, lastLogin = 0): U =>
+  user && lastLogin > (user.lastLogin ?? 0) ? { ...user, lastLogin } : user;

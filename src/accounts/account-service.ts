@@ -15,6 +15,7 @@ import type { DrfTokenStore, StoredDrfToken } from './drf-tokens.js';
 import type { EmailVerification } from './email-verification.js';
 import { openFirstSession, takenError } from './first-session.js';
 import { normalizeEmail, normalizeUsername } from './identifiers.js';
+import { noteLogin } from './note-login.js';
 import type { PasswordCheck } from './password-check.js';
 import type { PasswordHasher } from './password-hasher.js';
 import { normalizePassword } from './password-policy.js';
@@ -248,14 +249,15 @@ export function createAccountService(needs: AccountServiceNeeds) {
       await verification.askQuietly(found, locale);
       throw new AuthError('forbidden', { errors: [{ field: 'email', code: 'unverified' }] });
     }
-    const user = { ...found, lastLogin: now() };
-    await accounts.recordLogin(user.id, user.lastLogin, await rehash(passwordHash, password));
+    const rehashed = await rehash(passwordHash, password);
+    const at = now();
+    const user = await noteLogin(accounts, found, at, rehashed);
     const { limit, deviceId } = attempt;
     const [{ pair, sessionId }] = await Promise.all([
       sessions.open(user, client, deviceId),
       attempt.settle(),
     ]);
-    events.record({ type: 'login', userId: user.id, sessionId, client });
+    events.record({ type: 'login', at, userId: user.id, sessionId, client });
     const permissions = await sessions.permissionsOf(user);
     return { user, permissions, pair, deviceCookie: devices.write(deviceId, user.id), limit };
   }

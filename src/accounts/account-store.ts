@@ -61,7 +61,7 @@ export interface AccountStore {
   findTaken(account: Pick<NewAccount, 'email' | 'username' | 'phone'>): Promise<UniqueField[]>;
   /** The account and its event, both or neither. `taken` when another was quicker. */
   insert(account: NewAccount, event: SecurityEvent): Promise<{ user: User } | { taken: UniqueField }>;
-  /** Notes a login, and with it a hash made anew, unless the password has changed meanwhile. */
+  /** Notes a login at once, and with it a hash made anew, unless the password has changed meanwhile: see `noteLogin`. */
   recordLogin(id: string, at: number, rehashed?: { from: string; to: string }): Promise<void>;
   updateProfile(id: string, profile: Profile): Promise<{ user: User } | { taken: UniqueField } | undefined>;
   /**

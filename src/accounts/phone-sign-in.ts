@@ -7,6 +7,7 @@ import { createAccountChanges } from './account-changes.js';
 import type { AccountPolicy, SignedIn } from './account-service.js';
 import type { Profile } from './account-store.js';
 import { type FirstSessionNeeds, openFirstSession, takenError } from './first-session.js';
+import { noteLogin } from './note-login.js';
 import { type ProfileChange, readProfile } from './profile.js';
 import type { User } from './user.js';
 
@@ -87,11 +88,7 @@ export function createPhoneSignIn(needs: PhoneSignInNeeds) {
       proof.settle();
       throw new AuthError('account_disabled');
     }
-    if (owner?.phoneVerified) {
-      const user = { ...owner, lastLogin: now() };
-      await accounts.recordLogin(user.id, user.lastLogin);
-      return signIn(user, proof, client);
-    }
+    if (owner?.phoneVerified) return signIn(owner, proof, client);
     const claimed = owner && (await claim(proof, owner, {}, client));
     if (claimed) return signIn(claimed, proof, client);
     // It was deleted, or its number changed, while the code was on its way.
@@ -127,11 +124,13 @@ export function createPhoneSignIn(needs: PhoneSignInNeeds) {
     return result?.user;
   }
 
-  async function signIn(user: User, proof: Proof, client: Client): Promise<SignedIn> {
+  async function signIn(owner: User, proof: Proof, client: Client): Promise<SignedIn> {
+    const at = now();
+    const user = await noteLogin(accounts, owner, at);
     const deviceId = devices.read(client.deviceCookie, user.id) ?? newDeviceId();
     proof.settle();
     const { pair, sessionId } = await sessions.open(user, client, deviceId);
-    events.record({ type: 'login', userId: user.id, sessionId, client });
+    events.record({ type: 'login', at, userId: user.id, sessionId, client });
     return present(user, pair, deviceId, proof.limit);
   }
 

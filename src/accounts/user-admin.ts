@@ -33,9 +33,16 @@ export function createUserAdmin(needs: UserAdminNeeds) {
   /** A page, and where the next one begins. @throws store_unavailable */
   async function search(typed: UserSearch): Promise<{ users: Standing[]; next: number | undefined }> {
     const { limit } = typed;
+    await events.flush();
     const found = await store.search(readSearch({ ...typed, limit: limit + 1 }, needs.readPhone));
     const users = found.slice(0, limit);
     return { users, next: found.length > limit ? users.at(-1)?.user.legacyId : undefined };
+  }
+
+  /** The account, with all that this process knows of its last login. @throws not_found, store_unavailable */
+  async function read(userId: string): Promise<Standing> {
+    await events.flush();
+    return find(userId);
   }
 
   /** @throws not_found, store_unavailable */
@@ -95,5 +102,5 @@ export function createUserAdmin(needs: UserAdminNeeds) {
     return eventStore.list({ userId: user.id }, page);
   }
 
-  return { search, find, change, endSessions, endSession, sessionsOf, activity };
+  return { search, read, change, endSessions, endSession, sessionsOf, activity };
 }

@@ -157,7 +157,10 @@ export interface EventSummary {
 
 /** Events in SQL. Every method throws `store_unavailable` when SQL is away. */
 export interface EventStore {
-  /** Stores and counts them, all or none; of a user who is gone nothing is stored that could be personal. */
+  /**
+   * Stores and counts them, all or none; of a user who is gone nothing is stored that could be personal. A `login` is
+   * the user's last one, unless a later one is known.
+   */
   insert(events: readonly SecurityEvent[]): Promise<void>;
   /** Adds to the counts of the charts alone. */
   tally(tallies: readonly Tally[]): Promise<void>;
@@ -176,6 +179,8 @@ export interface EventStore {
 }
 
 export interface Happening extends Omit<SecurityEvent, 'uid' | 'at' | 'ip' | 'userAgent'> {
+  /** Milliseconds since the epoch; now, where it is left out. */
+  at?: number;
   client?: { ip: string; userAgent?: string } | undefined;
 }
 

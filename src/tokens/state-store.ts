@@ -39,8 +39,11 @@ export interface StateStore {
   /** Blacklists one token for exactly as long as it would have lived. */
   revokeToken(input: { userId: string; jti: string; expiresAt: number; now: number }): Promise<void>;
 
-  /** Declares that the account is about to change: until `publishUser` no snapshot of it is trusted. */
-  fenceUser(input: { userId: string; fenceId: string; now: number }): Promise<void>;
+  /**
+   * Declares that the account is about to change: until `publishUser` no snapshot of it is trusted. Resolves to the last
+   * login that the snapshot knew (ms), of which SQL may have yet to hear.
+   */
+  fenceUser(input: { userId: string; fenceId: string; now: number }): Promise<number | undefined>;
   /** Writes what the change made of the account (`null`: deleted) and lifts that fence. */
   publishUser(input: PublishUser): Promise<void>;
   /** Caches what SQL said after a `stale` answer, unless the account was fenced since. */

@@ -391,6 +391,17 @@ async function changing(t: Test, scene: Scene): Promise<void> {
   const whom = await person(scene);
   const username = `n${randomUUID().slice(0, 13)}`;
 
+  await t.test('a login shows at once', async (t) => {
+    scene.advance(2000);
+    const payload = { email: whom.email, password: PASSWORD };
+    const { user } = (await send({ method: 'POST', url: '/api/auth/login', payload })).json();
+    t.strictSame((await send(ask('GET', `/users/${user.id}`, boss))).json(), user);
+    scene.advance(2000);
+    const again = (await send({ method: 'POST', url: '/api/auth/login', payload })).json().user;
+    const { users } = (await send(ask('GET', `/users?q=${whom.email}`, boss))).json();
+    t.strictSame(users, [again]);
+  });
+
   await t.test('names show on the live token, and are an event with who did it', async (t) => {
     const names = { first_name: ' Zoë  Ann ', last_name: '', username };
     const answer = await patch(scene, editor, whom, names);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { EventType, SecurityEvent } from '../../src/audit/events.js';
 import { AuthError } from '../../src/errors.js';
+import { toIso } from '../../src/lib/clock.js';
 import { newAccountId, newTokenId } from '../../src/lib/ids.js';
 import { httpDouble } from '../delivery/http-double.js';
 import {
@@ -15,7 +16,7 @@ import {
   signUp,
   type TestApp,
 } from '../support/app.js';
-import { expectProblem, refreshWith } from './answers.js';
+import { expectProblem, meOf, refreshWith } from './answers.js';
 import { mailboxes } from './mailbox.js';
 import { codeFor, loginBy, phones, sendOf, signUpByPhone, UNLIMITED } from './phones.js';
 import { watchedApp } from './watched-app.js';
@@ -78,6 +79,7 @@ for (const stores of STORES) {
     await t.test('stats', (t) => stats(t, app));
     await t.test('an export of many events', (t) => exporting(t, app));
     await t.test('a flood', (t) => flood(t, app));
+    await t.test('the last login, which comes with them', (t) => lastLogins(t, app));
     await t.test('alerts', (t) => alerts(t, stores));
     await t.test('why a session ended', (t) => reasons(t, stores));
     await t.test('encryption from one start to the next', (t) => restarts(t, stores));
@@ -365,6 +367,46 @@ async function flood(t: Test, app: TestApp): Promise<void> {
     );
     t.ok(count >= 20_000);
   });
+}
+
+async function lastLogins(t: Test, app: TestApp): Promise<void> {
+  const { send } = app;
+  const { database, events } = app.app;
+  const who = await signUp(app);
+  const signIn = async () => (await send(login(who))).json();
+  const stored = async () => {
+    const { lastLogin } = (await database.accounts.findById(who.user.id))!;
+    return lastLogin && toIso(lastLogin);
+  };
+  const before = await stored();
+  app.advance(2000);
+
+  await t.test('shows before SQL has heard of it, also on an account that changes', async (t) => {
+    t.capture(database.events, 'insert', async () => {
+      throw new AuthError('store_unavailable');
+    });
+    const { access, user } = await signIn();
+    t.equal(await stored(), before);
+    t.not(user.last_login, before);
+    const payload = { first_name: 'Ada' };
+    const changed = await send({ method: 'PATCH', ...get('/api/auth/me', access), payload });
+    t.strictSame(changed.json(), { ...user, first_name: 'Ada' });
+    t.strictSame((await send(meOf(access))).json(), changed.json());
+  });
+
+  await t.test('is stored at once where nobody was ever signed in', async (t) => {
+    t.capture(database.events, 'insert', async () => {
+      throw new AuthError('store_unavailable');
+    });
+    await database.db.updateTable('users').set({ last_login: null }).where('id', '=', who.user.id).execute();
+    const { user } = await signIn();
+    t.equal(await stored(), user.last_login);
+  });
+
+  app.advance(2000);
+  const { user } = await signIn();
+  await events.flush();
+  t.equal(await stored(), user.last_login);
 }
 
 async function alerts(t: Test, stores: Stores): Promise<void> {

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap';
 import type { OtpPurpose } from '../../src/contract/otp.js';
+import { toIso } from '../../src/lib/clock.js';
 import {
   bearer,
   PASSWORD,
@@ -129,6 +130,9 @@ async function wholeLife(t: Test, stores: Stores): Promise<void> {
   t.equal(again.statusCode, 200);
   t.equal(again.json().user.id, user.id);
   t.ok(again.json().user.last_login >= user.last_login);
+  await scene.app.events.flush();
+  const stored = await scene.app.database.accounts.findById(user.id);
+  t.equal(stored?.lastLogin && toIso(stored.lastLogin), again.json().user.last_login);
   const text = phones.inbox(e164).at(-1)!.text;
   t.match(text, /^Your sign-in code: \d{6}\n/);
 

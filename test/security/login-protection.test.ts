@@ -315,9 +315,9 @@ async function notCompared(t: Test, stores: Stores): Promise<void> {
   await t.test('right, but the store failed or the account is disabled', async (t) => {
     cheapPasswords(t);
     const [one, other] = [await signUp(app), await signUp(app)];
-    const { database, accounts } = server;
+    const { accounts } = server;
     await t.test('store', async (t) => {
-      t.capture(database.accounts, 'recordLogin', async () => {
+      t.capture(server.stateStore, 'openSession', async () => {
         throw Object.assign(new Error('away'), { code: 'ECONNREFUSED' });
       });
       for (let n = 0; n < 2 * FREE; n += 1) {

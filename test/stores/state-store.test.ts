@@ -526,6 +526,17 @@ async function contract(t: Test, adapter: Adapter): Promise<void> {
       t.strictSame(await check(token), ok(changed), 'told twice, or late, it changes nothing');
     });
 
+    await t.test('a fence tells of the last login that the snapshot knew', async (t) => {
+      const user = makeUser({ lastLogin: 1_767_610_800_123 });
+      t.equal(await fence(user.id, 'f0'), undefined, 'nobody has been seen');
+      await publish(user, 'f0');
+      t.equal(await fence(user.id, 'f1'), 1_767_610_800_123);
+      t.equal(await fence(user.id, 'f2'), undefined, 'the first took it away');
+      const never = makeUser({ lastLogin: null });
+      await open(never);
+      t.equal(await fence(never.id, 'f1'), undefined);
+    });
+
     await t.test('a publication that ends sessions does so once', async (t) => {
       const user = makeUser();
       const token = await open(user);

@@ -200,7 +200,8 @@ export function createRedisStateStore(options: RedisStateStoreOptions): Stores {
     },
 
     async fenceUser({ userId, fenceId, now }) {
-      await redis.run(scripts.fenceUser, [keys.user(userId)], [now, fenceId, now + FENCE_MS]);
+      const text = await redis.run(scripts.fenceUser, [keys.user(userId)], [now, fenceId, now + FENCE_MS]);
+      return text === '' ? undefined : (decodeUser(userId, unpack(text)).lastLogin ?? undefined);
     },
 
     async publishUser({ userId, fenceId, user, endSessions }) {

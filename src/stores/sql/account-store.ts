@@ -15,7 +15,6 @@ export function createAccountStore(db: Kysely<Schema>, writeEvents: EventWriter)
     username: prepare(db, users.where('username_key', '=', '')),
     phone: prepare(db, users.where('phone', '=', '')),
   };
-  const noteLogin = prepare(db, db.updateTable('users').set({ last_login: 0 }).where('id', '=', ''));
 
   return {
     async findById(id) {
@@ -82,21 +81,19 @@ export function createAccountStore(db: Kysely<Schema>, writeEvents: EventWriter)
     },
 
     async recordLogin(id, at, rehashed) {
-      if (!rehashed) {
-        await run(() => noteLogin(at, id));
-        return;
-      }
       await run(() =>
         db
           .updateTable('users')
           .set((e) => ({
             last_login: at,
-            password_hash: e
-              .case()
-              .when('password_hash', '=', rehashed.from)
-              .then(rehashed.to)
-              .else(e.ref('password_hash'))
-              .end(),
+            ...(rehashed && {
+              password_hash: e
+                .case()
+                .when('password_hash', '=', rehashed.from)
+                .then(rehashed.to)
+                .else(e.ref('password_hash'))
+                .end(),
+            }),
           }))
           .where('id', '=', id)
           .execute(),

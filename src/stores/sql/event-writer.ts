@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import type { SecurityEvent } from '../../audit/events.js';
+import type { EventType, SecurityEvent } from '../../audit/events.js';
 import type { FieldCipher } from '../../audit/field-cipher.js';
 import { QUARTER_MS } from '../../audit/time-buckets.js';
 import { newEventId } from '../../lib/ids.js';
@@ -8,8 +8,8 @@ import type { Dialect } from './database.js';
 import type { Schema } from './schema.js';
 
 /**
- * Stores events and counts them. In a transaction it is part of that; else it is one of its own. Whoever stores an
- * event without it leaves the charts wrong and personal data in the clear.
+ * Stores events and counts them; of a login the account keeps the time. In a transaction it is part of that; else it is
+ * one of its own. Whoever stores an event without it leaves the charts wrong and personal data in the clear.
  */
 export type EventWriter = (db: Kysely<Schema>, events: readonly SecurityEvent[]) => Promise<void>;
 
@@ -85,13 +85,17 @@ export function createEventWriter(
   };
 }
 
+const LOGIN = sql.lit('login' satisfies EventType);
+
+/** Batches of several servers come in any order. */
+const isLater = sql`(users.last_login is null or users.last_login < login.at)`;
+
 const columns = sql.join(COLUMNS.map((column) => sql.ref(column)));
 
 /**
  * One statement for any number of events, which travel as one parameter: a busy server spends less on that than on
- * thousands of parameters. Rows of users are locked against being deleted until the events stand; if one is being
- * deleted, this waits, and then finds nobody. Counts are taken in one order, so that no two servers wait for each
- * other.
+ * thousands of parameters. Rows of users are locked until the events stand; if one is being deleted, this waits, and
+ * then finds nobody. Users first and then counts, each in one order, so that no two servers wait for each other.
  */
 async function writeInPostgres(db: Kysely<Schema>, records: readonly EventRecord[]): Promise<void> {
   const values = COLUMNS.map((column) =>
@@ -109,7 +113,12 @@ async function writeInPostgres(db: Kysely<Schema>, records: readonly EventRecord
         counted_at bigint, counted_type text, counted bigint, message_id text, message text
       )
     ), owner as (
-      select id from users where id in (select user_id from event) for key share
+      select id from users where id in (select user_id from event) order by id for no key update
+    ), logged_in as (
+      update users set last_login = login.at
+      from (select user_id, max(at) as at from event where type = ${LOGIN} group by 1) login
+      join owner on owner.id = login.user_id
+      where users.id = owner.id and ${isLater}
     ), stored as (
       insert into "events" (${columns})
       select ${sql.join(values)} from event left join owner on owner.id = event.user_id
@@ -126,7 +135,7 @@ async function writeInPostgres(db: Kysely<Schema>, records: readonly EventRecord
   );
 }
 
-/** The same in three statements, because here no statement changes several tables; and nobody else writes meanwhile. */
+/** The same in several statements, because here no statement changes several tables; and nobody else writes meanwhile. */
 async function writeInSqlite(db: Kysely<Schema>, records: readonly EventRecord[]): Promise<void> {
   if (!db.isTransaction) {
     await db.transaction().execute((tx) => writeInSqlite(tx, records));
@@ -154,6 +163,16 @@ async function writeInSqlite(db: Kysely<Schema>, records: readonly EventRecord[]
     select value ->> 'counted_at', value ->> 'counted_type', sum(value ->> 'counted')
     from json_each(${JSON.stringify(stored)}) where true group by 1, 2
     on conflict (at, type) do update set count = event_counts.count + excluded.count`.execute(db);
+
+  if (records.some(({ type }) => type === 'login')) {
+    await sql`
+      update users set last_login = login.at
+      from (
+        select value ->> 'user_id' as user_id, max(value ->> 'at') as at
+        from json_each(${JSON.stringify(records)}) where value ->> 'type' = ${LOGIN} group by 1
+      ) login
+      where users.id = login.user_id and ${isLater}`.execute(db);
+  }
 
   const messages = stored.flatMap(({ message_id: id, message, at }) =>
     id && message ? [{ id, body: message, created_at: at, next_at: at }] : [],

@@ -2,7 +2,8 @@ import { shared } from './shared.js';
 
 /**
  * Before an account changes in SQL. The snapshot goes at once and nobody may put one back while the fence
- * stands; it has a deadline in case the change dies, by when its SQL transaction is over for certain.
+ * stands; it has a deadline in case the change dies, by when its SQL transaction is over for certain. Replies the text
+ * of the snapshot, or of what is left of it.
  */
 export const fenceUser = `${shared}
 local user, now, id, deadline = KEYS[1], tonumber(ARGV[1]), ARGV[2], ARGV[3]
@@ -12,11 +13,12 @@ local open = ''
 for fence, ends in string.gmatch(u[2] or '', '([^=;]+)=(%d+);') do
   if fence ~= id and tonumber(ends) > now then open = open .. fence .. '=' .. ends .. ';' end
 end
+local text = redis.call('HMGET', user, 'p0', 'p1', 'p2', 'p3')
 drop_user(user)
 redis.call('HSET', user, 'f', open .. id .. '=' .. deadline .. ';')
 redis.call('HINCRBY', user, 'g', 1)
 keep(user, tonumber(deadline) - now)
-return 1
+return text[1] and table.concat(text) or ''
 `;
 
 /**

@@ -9,7 +9,7 @@ export function fenceUser(
   rows: Rows,
   keys: Keys,
   { userId, fenceId }: { userId: string; fenceId: string },
-): void {
+): number | undefined {
   const { now } = rows;
   const user = rows.load<UserHash>(keys.user(userId));
   user.value ??= newUser(now);
@@ -18,8 +18,10 @@ export function fenceUser(
   u.f = u.f.filter((fence) => fence.id !== fenceId && fence.deadline > now);
   u.f.push({ id: fenceId, deadline });
   u.g += 1;
+  const lastLogin = u.user?.lastLogin ?? undefined;
   delete u.user;
   keep(user, deadline);
+  return lastLogin;
 }
 
 export function publishUser(rows: Rows, keys: Keys, p: PublishUser): void {
