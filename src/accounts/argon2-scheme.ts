@@ -43,6 +43,9 @@ function readParameters(values: (string | undefined)[]): Parameters | undefined 
   return isSound && isBearable ? { memory, passes, lanes } : undefined;
 }
 
+/** How a hash of today begins, of this variant and version (0x13). */
+const MADE_TODAY = `$argon2id$v=19$m=${TODAY.memoryCost},t=${TODAY.timeCost},p=${TODAY.parallelism}$`;
+
 /** What a comparison with a hash of today costs; every refusal pays at least that. */
 export const COST_OF_TODAY = {
   family: familyOf({ memory: TODAY.memoryCost, passes: TODAY.timeCost, lanes: TODAY.parallelism }),
@@ -60,8 +63,7 @@ export function createArgon2Scheme(): PasswordScheme & {
   return {
     hash: (password) => argon2.hash(normalizePassword(password), TODAY),
 
-    // The library compares parameters, not variants.
-    isOutdated: (stored) => !stored.startsWith('$argon2id$') || argon2.needsRehash(stored, TODAY),
+    isOutdated: (stored) => !stored.startsWith(MADE_TODAY),
 
     read(stored) {
       const [, foreign, phc = '', ...values] = FORM.exec(stored) ?? [];
