@@ -60,7 +60,7 @@ export default fp(
         if (!owner.isActive) throw new AuthError('account_disabled');
         const client = clientOf(from);
         const at = app.clock();
-        const user = await noteLogin(database.accounts, owner, at);
+        const user = await noteLogin({ accounts: database.accounts, events }, owner, at);
         const { pair, sessionId } = await sessions.open(user, client);
         events.record({ type: 'login', at, userId: user.id, sessionId, client });
         return pair;

@@ -251,7 +251,7 @@ export function createAccountService(needs: AccountServiceNeeds) {
     }
     const rehashed = await rehash(passwordHash, password);
     const at = now();
-    const user = await noteLogin(accounts, found, at, rehashed);
+    const user = await noteLogin(needs, found, at, rehashed);
     const { limit, deviceId } = attempt;
     const [{ pair, sessionId }] = await Promise.all([
       sessions.open(user, client, deviceId),

@@ -126,7 +126,7 @@ export function createPhoneSignIn(needs: PhoneSignInNeeds) {
 
   async function signIn(owner: User, proof: Proof, client: Client): Promise<SignedIn> {
     const at = now();
-    const user = await noteLogin(accounts, owner, at);
+    const user = await noteLogin(needs, owner, at);
     const deviceId = devices.read(client.deviceCookie, user.id) ?? newDeviceId();
     proof.settle();
     const { pair, sessionId } = await sessions.open(user, client, deviceId);

@@ -38,6 +38,7 @@ export function createEventRecorder(needs: EventRecorderNeeds): EventRecorder {
   let flushing: Promise<void> | undefined;
   let next: Promise<void> | undefined;
   let closed = false;
+  let isBehind = false;
 
   const prepare = ({ client, ...what }: Happening): SecurityEvent => ({
     uid: what.once === undefined ? newEventId() : undefined,
@@ -106,6 +107,7 @@ export function createEventRecorder(needs: EventRecorderNeeds): EventRecorder {
     const events = batch.flatMap(({ event }) => [event, ...alertsAbout(event)]);
     try {
       await store.insert(events);
+      isBehind = false;
     } catch (error) {
       const away = isAway(error);
       // What SQL refuses it would refuse for ever: it is looked for by halves, so that it takes no other along.
@@ -138,6 +140,7 @@ export function createEventRecorder(needs: EventRecorderNeeds): EventRecorder {
   }
 
   function giveUpForNow(error: unknown): never {
+    isBehind = true;
     onTrouble(error, 0);
     rooms.settleAll();
     schedule();
@@ -160,6 +163,7 @@ export function createEventRecorder(needs: EventRecorderNeeds): EventRecorder {
       schedule();
     },
     flush,
+    isBehind: () => isBehind,
     waiting: () => rooms.size(),
     onStored(listener) {
       listeners.push(listener);

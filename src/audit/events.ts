@@ -196,6 +196,8 @@ export interface EventRecorder {
   prepare(happening: Happening): SecurityEvent;
   /** Stores what waits. @throws store_unavailable when SQL is away: then it goes on waiting. */
   flush(): Promise<void>;
+  /** Whether the database took none the last time. Then `flush` asks it once more. */
+  isBehind(): boolean;
   /** How many wait. */
   waiting(): number;
   /** Tells of everything that this process stores from now on, once it is stored. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { AuthError } from '../errors.js';
 import type { Clock } from '../lib/clock.js';
 import { newDeviceId } from '../lib/ids.js';
@@ -133,4 +133,4 @@ const quietly = (work: Promise<void>): Promise<void> => work.catch(() => undefin
 
 /** No address or name of a person stands in a key. */
 const fingerprint = ({ kind, key }: TriedIdentifier): string =>
-  createHash('sha256').update(`${kind}:${key}`).digest('base64url').slice(0, 22);
+  hash('sha256', `${kind}:${key}`, 'base64url').slice(0, 22);

@@ -381,9 +381,15 @@ async function lastLogins(t: Test, app: TestApp): Promise<void> {
   const before = await stored();
   app.advance(2000);
 
+  let release: () => void = () => undefined;
   await t.test('shows before SQL has heard of it, also on an account that changes', async (t) => {
-    t.capture(database.events, 'insert', async () => {
-      throw new AuthError('store_unavailable');
+    const { insert } = database.events;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    t.capture(database.events, 'insert', async (batch: readonly SecurityEvent[]) => {
+      await released;
+      await insert(batch);
     });
     const { access, user } = await signIn();
     t.equal(await stored(), before);
@@ -392,15 +398,26 @@ async function lastLogins(t: Test, app: TestApp): Promise<void> {
     const changed = await send({ method: 'PATCH', ...get('/api/auth/me', access), payload });
     t.strictSame(changed.json(), { ...user, first_name: 'Ada' });
     t.strictSame((await send(meOf(access))).json(), changed.json());
+
+    // Whose an unconfirmed account is turns on this.
+    await database.db.updateTable('users').set({ last_login: null }).where('id', '=', who.user.id).execute();
+    const { user: first } = await signIn();
+    t.equal(await stored(), first.last_login, 'the first of all is stored at once');
+    release();
+    await events.flush();
   });
 
-  await t.test('is stored at once where nobody was ever signed in', async (t) => {
-    t.capture(database.events, 'insert', async () => {
-      throw new AuthError('store_unavailable');
+  await t.test('nobody signs in by a database that stores none', async (t) => {
+    await t.test('away', async (t) => {
+      t.capture(database.events, 'insert', async () => {
+        throw new AuthError('store_unavailable');
+      });
+      t.equal((await send(login(who))).statusCode, 200, 'this one is yet to be stored');
+      await t.rejects(events.flush(), { code: 'store_unavailable' });
+      expectProblem(t, await send(login(who)), 503, 'store_unavailable');
     });
-    await database.db.updateTable('users').set({ last_login: null }).where('id', '=', who.user.id).execute();
-    const { user } = await signIn();
-    t.equal(await stored(), user.last_login);
+    t.equal((await send(login(who))).statusCode, 200, 'and at once when it is back');
+    t.equal(events.isBehind(), false);
   });
 
   app.advance(2000);

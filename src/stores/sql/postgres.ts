@@ -67,24 +67,32 @@ function openPool(settings: pg.PoolConfig, onError: (error: Error) => void): pg.
  * therefore ends the connection.
  */
 function discardBroken(pool: pg.Pool): PostgresPool {
+  // Kysely knows a connection by its client and makes everything anew for one it has not seen.
+  const known = new WeakMap<pg.PoolClient, PostgresPoolClient>();
   return {
-    async connect(): Promise<PostgresPoolClient> {
+    async connect() {
       const client = await pool.connect();
-      let broken = false;
-      return {
-        async query(...args: unknown[]) {
-          // A rollback would wait behind the query that timed out; ending the connection is one.
-          if (broken) throw new Error('Connection terminated');
-          try {
-            return await (client.query as (...args: unknown[]) => Promise<never>)(...args);
-          } catch (error) {
-            if (isUnavailable(error)) broken = true;
-            throw error;
-          }
-        },
-        release: () => client.release(broken),
-      } as unknown as PostgresPoolClient;
+      const discardable = known.get(client) ?? discardWhenBroken(client);
+      known.set(client, discardable);
+      return discardable;
     },
     end: () => pool.end(),
   };
+}
+
+function discardWhenBroken(client: pg.PoolClient): PostgresPoolClient {
+  let broken = false;
+  return {
+    async query(...args: unknown[]) {
+      // A rollback would wait behind the query that timed out; ending the connection is one.
+      if (broken) throw new Error('Connection terminated');
+      try {
+        return await (client.query as (...args: unknown[]) => Promise<never>)(...args);
+      } catch (error) {
+        if (isUnavailable(error)) broken = true;
+        throw error;
+      }
+    },
+    release: () => client.release(broken),
+  } as unknown as PostgresPoolClient;
 }
