@@ -50,6 +50,14 @@ function serverOptions(config: Config, stream: AppOptions['logStream']): Fastify
     // Whoever still gets through while the service stops is answered: its stores close last.
     return503OnClosing: false,
     routerOptions: { ignoreTrailingSlash: true },
+    // That of plugins/schemas.ts takes its place before there is a route, and Ajv need not be read.
+    schemaController: {
+      compilersFactory: {
+        buildValidator: () => () => {
+          throw new Error('a route was added before its validator is known');
+        },
+      },
+    },
     genReqId: () => randomUUID(),
     requestIdHeader: false,
     // plugins/request-log.ts writes one line for each answer instead of two.
