@@ -1,10 +1,10 @@
 import type { FastifyRateLimitStoreCtor } from '@fastify/rate-limit';
-import Fastify from 'fastify';
 import fp from 'fastify-plugin';
 import { AuthError } from '../src/errors.js';
 import type { Clock } from '../src/lib/clock.js';
 import { limitAddress } from '../src/security/client-address.js';
 import type { Limit, StateStore } from '../src/tokens/state-store.js';
+import { createApart } from './apart.js';
 import { setLimitHeaders } from './limit-headers.js';
 
 declare module 'fastify' {
@@ -54,7 +54,7 @@ export default fp<RateLimitOptions>(
 /** In an application of its own, which never listens: one around us would get the limiter and its store. */
 async function createCounter({ max, windowMs }: Limit, store: FastifyRateLimitStoreCtor) {
   const { default: rateLimit } = await import('@fastify/rate-limit');
-  const limiter = Fastify();
+  const limiter = createApart();
   await limiter.register(rateLimit, { global: false, store });
   return limiter.createRateLimit({
     max,

@@ -1,25 +1,22 @@
-import { SerializerSelector } from '@fastify/fast-json-stringify-compiler';
 import type { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import type { preValidationHookHandler, RouteOptions } from 'fastify';
 import fp from 'fastify-plugin';
-import { Event, Session } from '../src/contract/accounts.js';
-import { Role } from '../src/contract/admin.js';
-import { AnyEvent } from '../src/contract/events.js';
-import { Problem } from '../src/contract/problem.js';
-import { Pair, PairWithUser, TOKEN_PATTERN } from '../src/contract/tokens.js';
-import { User } from '../src/contract/user.js';
+import { SHARED_SCHEMAS } from '../src/contract/shared-schemas.js';
+import type { SerializerCompiler } from './serializer-compiler.js';
 
-const SHARED = [Problem, User, Pair, PairWithUser, Session, Event, AnyEvent, Role];
+export interface SchemasOptions {
+  compileSerializer: SerializerCompiler;
+}
 
 /**
  * The schemas that routes refer to, and what makes validators and serializers of them, whatever an application around
  * us uses. Each is made when the first request needs it: to make them all took two thirds of the start, and a
  * command, an instance of AWS Lambda or a test uses few of them.
  */
-export default fp(
-  async (app) => {
-    for (const schema of SHARED) app.addSchema(schema);
-    app.setSerializerCompiler((route) => whenUsed(() => compileSerializer(route as SerializedRoute)));
+export default fp<SchemasOptions>(
+  async (app, { compileSerializer }) => {
+    for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
+    app.setSerializerCompiler((route) => whenUsed(() => compileSerializer(route)));
     app.setValidatorCompiler((route) => whenUsed(() => compileValidator!(route)));
     app.addHook('onRoute', awaitCompilerFirst);
     app.addHook('onListen', readCompiler);
@@ -56,21 +53,3 @@ function awaitCompilerFirst(route: RouteOptions): void {
   if (body ?? querystring ?? params ?? headers)
     route.preValidation = [awaitCompiler, ...[route.preValidation ?? []].flat()];
 }
-
-type SerializerCompiler = ReturnType<ReturnType<typeof SerializerSelector>>;
-type SerializedRoute = Parameters<SerializerCompiler>[0];
-let compiler: SerializerCompiler | undefined;
-
-/** As Fastify's own does for an application with these schemas. */
-const compileSerializer: SerializerCompiler = (route) => {
-  compiler ??= SerializerSelector()(
-    Object.fromEntries(SHARED.map(withoutEscapes).map((schema) => [schema.$id, schema])),
-  );
-  return compiler(route);
-};
-
-/** What fits the pattern of a token holds nothing that JSON escapes: looking for it takes a fiftieth of a refresh. */
-const withoutEscapes = (schema: object): { $id: string } =>
-  JSON.parse(JSON.stringify(schema), (_name, part) =>
-    part?.pattern === TOKEN_PATTERN ? { ...part, format: 'unsafe' } : part,
-  );
