@@ -22,7 +22,6 @@ import stateStore from '../plugins/state-store.js';
 import type { Config } from './config.js';
 import type { Clock } from './lib/clock.js';
 import type { SessionServiceNeeds } from './tokens/session-service.js';
-import { VERSION } from './version.js';
 
 export interface ServiceOptions {
   config: Config;
@@ -57,9 +56,6 @@ export const core = fp<ServiceOptions & SchemasOptions>(
     }
     await app.register(jsonBody);
     await app.register(schemas, { compileSerializer });
-    // Read only where it is served: the Lambda bundle has none of it.
-    if (guest?.docs ?? !config.lambda)
-      await app.register(import('../plugins/docs.js'), { publicUrl, version: VERSION });
 
     if (opened) await app.register(shareStores, { opened });
     else await openStores();

@@ -42,6 +42,7 @@ import { jwks } from '../routes/system/jwks.js';
 import { metrics as metricsRoute } from '../routes/system/metrics.js';
 import { oauthMetadata } from '../routes/system/oauth-metadata.js';
 import { core, type ServiceOptions } from './core.js';
+import { VERSION } from './version.js';
 
 /** All of Latchkey as one Fastify plugin: first what routes stand on, then the routes, in this order. */
 export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options) => {
@@ -53,6 +54,8 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   const routes = guest ? bothSpellings : <Plugin>(plugin: Plugin) => plugin;
 
   await app.register(core, { ...options, compileSerializer });
+  // Read only where it is served: the Lambda bundle has none of it.
+  if (hasDocs) await app.register(import('../plugins/docs.js'), { publicUrl, version: VERSION });
   await app.register(deviceCookie);
   await app.register(email, {
     email: config.email,

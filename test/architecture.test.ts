@@ -142,7 +142,7 @@ const MAY_IMPORT: Record<string, { values: string[]; types?: string[] }> = {
   // Of the domain only what shapes the old systems' answers: their contract.
   routes: { values: ['routes', 'plugins', 'src/pages', 'src/compat', ...CORE], types: DOMAIN },
   'src/latchkey.ts': {
-    values: ['plugins', 'routes', 'src/compat', 'src/core.ts', ...CORE],
+    values: ['plugins', 'routes', 'src/compat', 'src/core.ts', 'src/version.ts', ...CORE],
     types: ['src/config.ts', ...DOMAIN],
   },
   'src/options.ts': { values: ['src/config.ts', ...CORE], types: DOMAIN },
