@@ -25,13 +25,14 @@ interface RestApiEvent {
 type HttpEvent = HttpApiEvent | RestApiEvent;
 type Context = Parameters<PromiseHandler>[1];
 
-// Once per instance. Redis is being connected meanwhile, SQL with the first statement.
+// Once per instance. Redis is being connected meanwhile, SQL with the first request.
 const config = await loadConfigOnLambda(fetchParameters);
 const { app: front, answers } = await buildFront(config);
 for (const warning of config.warnings) front.log.warn(warning);
-const { attackWatch, events, log } = front;
+const { attackWatch, events, log, roles } = front;
 const answerInFront = await serve(front);
 let whole: Promise<Service> | undefined;
+let sqlOpened: Promise<void> | undefined;
 if (config.startsAhead) await openWhole();
 
 /** Answers one request. When it resolves, everything is stored and nothing is under way: the instance may freeze. */
@@ -39,10 +40,12 @@ export async function handler(event: HttpEvent, context: Context): Promise<Lambd
   await hearOfLostConnections();
   // What earlier requests made suspicious; nobody waits for it longer than for SQL.
   const looking = attackWatch.inspect();
+  // Nearly every answer takes the roles: SQL is being connected while the first request is with Redis.
+  sqlOpened ??= roles.prepare();
   const request = readRequest(event);
   const answer = isInFront(event) ? answerInFront : (await openWhole()).answer;
   const response = await answer(request, context);
-  await looking;
+  await Promise.all([looking, sqlOpened]);
   await storeEvents();
   return response;
 }

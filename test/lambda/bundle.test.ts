@@ -435,6 +435,19 @@ t.test('what stands in front and what is built later stand on the same stores', 
   t.match([ended.statusCode, json(ended).code], [401, 'token_revoked'], 'and one knows what the other did');
 });
 
+t.test('SQL is opened with the first request, and not waited for where it is not needed', async (t) => {
+  const env = await settings(t);
+  const { access } = await register(await startInstance(t, { bundle, env }), 'verified@example.com');
+  const asked = httpEvent('POST', '/api/auth/verify', { body: { token: access } });
+  const away = { ...env, DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nothing' };
+  const instance = await startInstance(t, { bundle, env: away });
+  const answer = await instance.invoke(asked);
+  t.match([answer.statusCode, json(answer).valid], [200, true], answer.body);
+  const me = await instance.invoke(httpEvent('GET', '/api/auth/me', { headers: bearer(access) }));
+  t.match([me.statusCode, json(me).code], [503, 'store_unavailable']);
+  t.equal(instance.timers(), 0);
+});
+
 t.test('an instance that is started ahead', async (t) => {
   const env = { ...(await settings(t)), AWS_LAMBDA_INITIALIZATION_TYPE: 'provisioned-concurrency' };
   const instance = await startInstance(t, { bundle, env });
