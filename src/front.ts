@@ -7,10 +7,7 @@ import { core } from './core.js';
 import { frontSerializers } from './front-serializers.js';
 import { createHost } from './host.js';
 
-/**
- * What most requests ask for, with the stores that everything stands on: ready in half the time that the whole service
- * takes, which most instances are never asked for.
- */
+/** What most requests ask for, with the stores that everything stands on: ready long before the whole service could be. */
 export async function buildFront(config: Config) {
   const app = await createHost(config);
   const routes = new Set<string>();
