@@ -70,6 +70,8 @@ async function prepare() {
     outfile: minimal,
     outExtension: undefined,
     splitting: false,
+    // It goes by Fastify's own compilers, which Latchkey leaves out.
+    plugins: [],
     metafile: false,
   });
 }

@@ -1,5 +1,5 @@
-import cookie from '@fastify/cookie';
-import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
+import { parseCookie, stringifySetCookie } from 'cookie';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 
 declare module 'fastify' {
@@ -20,25 +20,21 @@ export interface CookieJarOptions {
   publicUrl: URL;
 }
 
-/** Reads and writes cookies with @fastify/cookie. */
+/** Reads and writes cookies. Not with @fastify/cookie: an application around us may have it, with other defaults. */
 export default fp<CookieJarOptions>(
   async (app, { publicUrl }) => {
     const isLocal = ['localhost', '127.0.0.1', '[::1]'].includes(publicUrl.hostname);
     const attributes = { httpOnly: true, sameSite: 'strict', path: '/', secure: !isLocal } as const;
-
-    // An application of its own, which never listens: one around us may have cookies with other defaults.
-    const library = Fastify();
-    await library.register(cookie, { hook: false });
 
     const send = (
       reply: FastifyReply,
       name: string,
       value: string,
       age: { maxAge: number; expires?: Date },
-    ) => reply.header('set-cookie', library.serializeCookie(name, value, { ...attributes, ...age }));
+    ) => reply.header('set-cookie', stringifySetCookie({ name, value, ...attributes, ...age }));
 
     app.decorate('cookieJar', {
-      read: (request, name) => library.parseCookie(request.headers.cookie ?? '')[name],
+      read: (request, name) => parseCookie(request.headers.cookie ?? '')[name],
       write: (reply, name, value, maxAge) => send(reply, name, value, { maxAge }),
       clear: (reply, name) => send(reply, name, '', { maxAge: 0, expires: new Date(0) }),
     });

@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer';
-import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import fp from 'fastify-plugin';
 import { AuthError } from '../src/errors.js';
 
@@ -19,7 +18,6 @@ const BODY_LIMIT = 65_536;
  */
 export default fp(
   async (app) => {
-    app.setValidatorCompiler(TypeBoxValidatorCompiler);
     app.addHook('onRoute', (route) => {
       route.bodyLimit ??= BODY_LIMIT;
     });

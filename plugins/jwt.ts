@@ -1,5 +1,4 @@
 import type { JWT } from '@fastify/jwt';
-import Fastify from 'fastify';
 import fp from 'fastify-plugin';
 import { describeError } from '../src/lib/describe-error.js';
 import { HEADER_TYPE, type SignedPayload, type TokenType } from '../src/tokens/claims.js';
@@ -17,6 +16,7 @@ import {
   type VerifyingKey,
 } from '../src/tokens/key-set.js';
 import { createKeyVerifier } from '../src/verify/key-verifier.js';
+import { createApart } from './apart.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -119,7 +119,7 @@ async function createLibraryCodec(key: SigningKey): Promise<KeyCodec> {
   const { algorithm } = key;
   // Where every key is a secret it would only make the start longer.
   const { default: jwt } = await import('@fastify/jwt');
-  const host = Fastify();
+  const host = createApart();
   for (const type of ['access', 'refresh'] as const satisfies TokenType[]) {
     await host.register(jwt, {
       namespace: type,

@@ -12,12 +12,13 @@ declare module 'fastify' {
 export interface MetricsOptions {
   /** Whether the process is ours, so that its memory and event loop are worth telling. */
   ofProcess: boolean;
+  /** Of another application of this process, which counts for both. */
+  meter?: Metrics | undefined;
 }
 
 /** Counts what happens, for `GET /metrics`; each application its own. */
 export default fp<MetricsOptions>(
-  async (app, { ofProcess }) => {
-    const metrics = createMetrics({ statusOf: STATUS, ofProcess });
+  async (app, { ofProcess, meter: metrics = createMetrics({ statusOf: STATUS, ofProcess }) }) => {
     app.decorate('meter', metrics);
 
     app.addHook('onResponse', (request, reply, done) => {

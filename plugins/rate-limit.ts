@@ -1,10 +1,10 @@
-import rateLimit from '@fastify/rate-limit';
-import Fastify from 'fastify';
+import type { FastifyRateLimitStoreCtor } from '@fastify/rate-limit';
 import fp from 'fastify-plugin';
 import { AuthError } from '../src/errors.js';
 import type { Clock } from '../src/lib/clock.js';
 import { limitAddress } from '../src/security/client-address.js';
 import type { Limit, StateStore } from '../src/tokens/state-store.js';
+import { createApart } from './apart.js';
 import { setLimitHeaders } from './limit-headers.js';
 
 declare module 'fastify' {
@@ -24,20 +24,15 @@ export interface RateLimitOptions {
 /** The shield of all that is asked without a token: @fastify/rate-limit, counting in our state store. */
 export default fp<RateLimitOptions>(
   async (app, { anon, now }) => {
-    // An application of its own, which never listens: of one around us we would get the limiter and its store.
-    const limiter = Fastify();
-    await limiter.register(rateLimit, { global: false, store: countingStore(app.stateStore, now) });
-    const count =
-      anon &&
-      limiter.createRateLimit({
-        max: anon.max,
-        timeWindow: anon.windowMs,
-        keyGenerator: (request) => limitAddress(request.ip),
-      });
+    let counter: ReturnType<typeof createCounter> | undefined;
 
     app.decorate('limitAnonymous', async (request, reply) => {
-      const verdict = await count?.(request);
-      if (!verdict || verdict.isAllowed) return;
+      if (!anon) return;
+      // Made for the first who needs it: an instance of AWS Lambda may meet nobody but callers with good tokens.
+      counter ??= createCounter(anon, countingStore(app.stateStore, now));
+      const count = await counter;
+      const verdict = await count(request);
+      if (verdict.isAllowed) return;
       const limit = { max: verdict.max, remaining: verdict.remaining, resetMs: verdict.ttl };
       if (verdict.isExceeded) throw new AuthError('rate_limited', { limit });
       setLimitHeaders(reply, limit);
@@ -55,6 +50,18 @@ export default fp<RateLimitOptions>(
   },
   { name: 'rate-limit', dependencies: ['state-store', 'tokens'] },
 );
+
+/** In an application of its own, which never listens: one around us would get the limiter and its store. */
+async function createCounter({ max, windowMs }: Limit, store: FastifyRateLimitStoreCtor) {
+  const { default: rateLimit } = await import('@fastify/rate-limit');
+  const limiter = createApart();
+  await limiter.register(rateLimit, { global: false, store });
+  return limiter.createRateLimit({
+    max,
+    timeWindow: windowMs,
+    keyGenerator: (request) => limitAddress(request.ip),
+  });
+}
 
 /**
  * Not `token_expired`: its signature is ours, it costs no store anything, and an office behind one address

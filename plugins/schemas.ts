@@ -1,28 +1,25 @@
-import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
-import Fastify, { type FastifyInstance } from 'fastify';
+import type { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
+import type { preValidationHookHandler, RouteOptions } from 'fastify';
 import fp from 'fastify-plugin';
-import { Event, Session } from '../src/contract/accounts.js';
-import { Role } from '../src/contract/admin.js';
-import { AnyEvent } from '../src/contract/events.js';
-import { Problem } from '../src/contract/problem.js';
-import { Pair, PairWithUser, TOKEN_PATTERN } from '../src/contract/tokens.js';
-import { User } from '../src/contract/user.js';
+import { SHARED_SCHEMAS } from '../src/contract/shared-schemas.js';
+import type { SerializerCompiler } from './serializer-compiler.js';
 
-const SHARED = [Problem, User, Pair, PairWithUser, Session, Event, AnyEvent, Role];
-
-type SerializerCompiler = NonNullable<FastifyInstance['serializerCompiler']>;
+export interface SchemasOptions {
+  compileSerializer: SerializerCompiler;
+}
 
 /**
- * The schemas that routes refer to, and what makes serializers of them, whatever an application around us uses. Each is
- * made when the first request needs it: to make them all took two thirds of the start, and a command, an instance of
- * AWS Lambda or a test uses few of them.
+ * The schemas that routes refer to, and what makes validators and serializers of them, whatever an application around
+ * us uses. Each is made when the first request needs it: to make them all took two thirds of the start, and a
+ * command, an instance of AWS Lambda or a test uses few of them.
  */
-export default fp(
-  async (app) => {
-    for (const schema of SHARED) app.addSchema(schema);
-    const compiler = await defaultSerializerCompiler();
-    app.setSerializerCompiler((route) => whenUsed(() => compiler(route)));
-    app.setValidatorCompiler((route) => whenUsed(() => TypeBoxValidatorCompiler(route)));
+export default fp<SchemasOptions>(
+  async (app, { compileSerializer }) => {
+    for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
+    app.setSerializerCompiler((route) => whenUsed(() => compileSerializer(route)));
+    app.setValidatorCompiler((route) => whenUsed(() => compileValidator!(route)));
+    app.addHook('onRoute', awaitCompilerFirst);
+    app.addHook('onListen', readCompiler);
     // That of an application around us would stand in for the compiled ones.
     app.setReplySerializer(undefined as never);
   },
@@ -38,17 +35,21 @@ function whenUsed<Value, Result>(make: () => (value: Value) => Result): (value: 
   };
 }
 
-/** Fastify's own, as it makes it for an application with these schemas. */
-async function defaultSerializerCompiler(): Promise<SerializerCompiler> {
-  const plain = Fastify();
-  for (const schema of SHARED) plain.addSchema(withoutEscapes(schema));
-  plain.get('/', { schema: { response: { 200: {} } } }, () => undefined);
-  await plain.ready();
-  return plain.serializerCompiler as SerializerCompiler;
+let compileValidator: typeof TypeBoxValidatorCompiler | undefined;
+
+/** TypeBox's compiler is most of TypeBox: where nothing listens it is read when the first request has a body or a query. */
+async function readCompiler(): Promise<void> {
+  compileValidator = (await import('@fastify/type-provider-typebox')).TypeBoxValidatorCompiler;
 }
 
-/** What fits the pattern of a token holds nothing that JSON escapes: looking for it takes a fiftieth of a refresh. */
-const withoutEscapes = (schema: object): object =>
-  JSON.parse(JSON.stringify(schema), (_name, part) =>
-    part?.pattern === TOKEN_PATTERN ? { ...part, format: 'unsafe' } : part,
-  );
+const awaitCompiler: preValidationHookHandler = (_request, _reply, done) => {
+  if (compileValidator) done();
+  else readCompiler().then(() => done(), done);
+};
+
+/** Before whatever else a route does before it validates. */
+function awaitCompilerFirst(route: RouteOptions): void {
+  const { body, querystring, params, headers } = route.schema ?? {};
+  if (body ?? querystring ?? params ?? headers)
+    route.preValidation = [awaitCompiler, ...[route.preValidation ?? []].flat()];
+}

@@ -3,6 +3,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import fastJsonStringify from 'fast-json-stringify';
 
 export const ARCHITECTURES = ['arm64', 'x64'];
 
@@ -22,6 +23,9 @@ const NATIVE = {
   },
 };
 
+/** What a Fastify application that is given compilers never asks for. */
+const COMPILERS = /\/node_modules\/@fastify\/(ajv-compiler|fast-json-stringify-compiler)\/index\.js$/;
+
 const leaveOut = {
   name: 'leave-out',
   setup({ onLoad }) {
@@ -30,6 +34,7 @@ const leaveOut = {
       const stubs = [...names].map(([, name]) => `export const ${name} = undefined;`);
       return { contents: [...stubs, 'export default undefined;'].join('\n'), loader: 'js' };
     });
+    onLoad({ filter: COMPILERS }, () => ({ contents: 'module.exports = undefined;', loader: 'js' }));
   },
 };
 
@@ -46,6 +51,44 @@ const nativeModules = (platform, arch) => ({
     });
   },
 });
+
+/** The serializers of the front as code, by their schemas: see src/front-serializers.ts. */
+const compiledSerializers = {
+  name: 'compiled-serializers',
+  setup({ onLoad, initialOptions }) {
+    onLoad({ filter: /\/src\/front-serializers\.ts$/ }, async ({ path }) => {
+      const { FRONT_ANSWERS, readSerializedSchemas } = await importSource(initialOptions.absWorkingDir);
+      const options = { schema: readSerializedSchemas(), mode: 'standalone' };
+      const compiled = FRONT_ANSWERS.map((schema) => {
+        const code = fastJsonStringify(schema, options);
+        return `[${JSON.stringify(JSON.stringify(schema))}, ((module) => {${code}\nreturn module.exports;})({})]`;
+      });
+      return {
+        contents: `export const frontSerializers = new Map([${compiled.join(',')}]);`,
+        resolveDir: dirname(path),
+        loader: 'js',
+      };
+    });
+  },
+};
+
+/** The two modules of the contract that say what is serialized, as they are now. */
+async function importSource(root) {
+  const { outputFiles } = await build({
+    stdin: {
+      contents: `
+        export * from './src/contract/front-answers.ts';
+        export { readSerializedSchemas } from './src/contract/shared-schemas.ts';
+      `,
+      resolveDir: root,
+    },
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    write: false,
+  });
+  return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
+}
 
 /**
  * Bundles for Linux on `arch`, or for this machine. What is in the folder afterwards is all that is deployed.
@@ -87,6 +130,6 @@ const makeOptions = ({ outdir, platform, arch }) => ({
   external: ['pg-native'],
   loader: { '.node': 'copy' },
   assetNames: '[name]',
-  plugins: [leaveOut, nativeModules(platform, arch)],
+  plugins: [leaveOut, compiledSerializers, nativeModules(platform, arch)],
   logLevel: 'warning',
 });

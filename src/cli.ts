@@ -167,16 +167,16 @@ const commands: Record<string, Command> = {
     summary: 'Delete what is too old, encrypt by the newest key, post due alerts: [--json]',
     takes: ['json'],
     async run({ json = false }) {
-      const app = await buildQuietApp(loadConfig());
-      try {
+      const config = loadConfig();
+      await withCore(config, async (app) => {
+        const { default: cleaning } = await import('../plugins/cleaning.js');
+        await app.register(cleaning, { eventRetentionDays: config.eventRetentionDays });
         await app.ready();
         const { cleaner, alertWebhooks } = app;
         const postAlerts = alertWebhooks && (() => alertWebhooks.deliver());
         const show = (line: string) => process.stderr.write(`${line}\n`);
         print(await clean({ cleaner, postAlerts, json, show, now: Date.now }));
-      } finally {
-        await app.close();
-      }
+      });
     },
   },
   doctor: {
@@ -191,7 +191,8 @@ const commands: Record<string, Command> = {
   openapi: {
     summary: 'Print the OpenAPI document',
     async run() {
-      const app = await buildQuietApp(loadConfig());
+      const { buildApp } = await import('./app.js');
+      const app = await buildApp(silenced(loadConfig()));
       await app.ready();
       print(JSON.stringify(app.swagger(), null, 2));
       await app.close();
@@ -227,17 +228,30 @@ async function withDatabase<T>(config: Config, work: (database: Database) => Pro
   }
 }
 
-/** Reading the web server takes half of the time to start: only those commands wait for it that need it. */
-async function buildQuietApp(config: Config): Promise<FastifyInstance> {
-  const { buildApp } = await import('./app.js');
-  return buildApp({ ...config, logLevel: 'silent' });
+const silenced = (config: Config): Config => ({ ...config, logLevel: 'silent' });
+
+/**
+ * Works on the configured stores as a server does, so that those that run know at once. To read what that takes is half
+ * of the time to start: only those commands wait for it that need it.
+ */
+async function withCore(config: Config, work: (app: FastifyInstance) => Promise<void>): Promise<void> {
+  const [{ createHost }, { core }, { compileSerializer }] = await Promise.all([
+    import('./host.js'),
+    import('./core.js'),
+    import('../plugins/serializer-compiler.js'),
+  ]);
+  const app = await createHost(silenced(config));
+  try {
+    await app.register(core, { config, now: Date.now, compileSerializer });
+    await work(app);
+  } finally {
+    await app.close();
+  }
 }
 
-/** Works on the configured stores as a server does, so that those that run know at once. */
 async function withOperator(work: (needs: UserCommandNeeds) => Promise<string>): Promise<void> {
   const config = loadConfig();
-  const app = await buildQuietApp(config);
-  try {
+  await withCore(config, async (app) => {
     await app.ready();
     const { database, events, stateStore: state } = app;
     const operator = createOperator({
@@ -255,9 +269,7 @@ async function withOperator(work: (needs: UserCommandNeeds) => Promise<string>):
     });
     const describe: UserCommandNeeds['describe'] = ({ user, permissions }) => describeUser(user, permissions);
     print(await work({ operator, describe }));
-  } finally {
-    await app.close();
-  }
+  });
 }
 
 function keysOptions(options: Options): KeysOptions {

@@ -40,6 +40,8 @@ export interface Config {
   readonly production: boolean;
   /** On AWS Lambda: nothing runs after an answer, and the process may stand still until the next request. */
   readonly lambda: boolean;
+  /** There: the instance is started before anybody asks (provisioned concurrency). */
+  readonly startsAhead: boolean;
   readonly host: string;
   readonly port: number;
   readonly publicUrl: URL;
@@ -230,6 +232,7 @@ export function loadConfig(env: Env = process.env, { onlyLooks = false } = {}): 
   const config: Omit<Config, 'jwt' | 'legacyTokens' | 'warnings'> = {
     production,
     lambda,
+    startsAhead: read.text('AWS_LAMBDA_INITIALIZATION_TYPE') === 'provisioned-concurrency',
     host,
     port,
     publicUrl: read.url('PUBLIC_URL', `http://localhost:${port}`),

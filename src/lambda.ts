@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import awsLambdaFastify, { type LambdaResponse, type PromiseHandler } from '@fastify/aws-lambda';
-import { buildApp } from './app.js';
-import { clean as cleanOnce } from './commands/clean.js';
+import type { FastifyInstance } from 'fastify';
 import { loadConfigOnLambda } from './config.js';
+import { buildFront } from './front.js';
 import { fetchParameters } from './lambda/parameters.js';
 
 /** Of an HTTP API or a function URL (payload format 2.0): what is read here. */
@@ -11,35 +11,80 @@ interface HttpApiEvent {
   rawPath: string;
   rawQueryString: string;
   queryStringParameters?: Record<string, string>;
-  requestContext?: { http?: { sourceIp?: string } };
+  requestContext?: { http?: { method?: string; sourceIp?: string } };
 }
 
 /** Of a REST API (1.0). */
 interface RestApiEvent {
   version?: '1.0';
+  httpMethod?: string;
+  path?: string;
   requestContext?: { identity?: { sourceIp?: string } };
 }
 
 type HttpEvent = HttpApiEvent | RestApiEvent;
 type Context = Parameters<PromiseHandler>[1];
 
-// Once per instance. Redis is being connected meanwhile, SQL with the first statement.
+// Once per instance. Redis is being connected meanwhile, SQL with the first request.
 const config = await loadConfigOnLambda(fetchParameters);
-const app = await buildApp(config);
-for (const warning of config.warnings) app.log.warn(warning);
-// Not decorated: a client could once forge the decorator's event (GHSA-m93c-jj3f-68ph), and nobody here needs it.
-const answer = awsLambdaFastify<HttpEvent>(app, { decorateRequest: false });
-await app.ready();
+const { app: front, answers } = await buildFront(config);
+for (const warning of config.warnings) front.log.warn(warning);
+const { attackWatch, events, log, roles } = front;
+const answerInFront = await serve(front);
+let whole: Promise<Service> | undefined;
+let sqlOpened: Promise<void> | undefined;
+if (config.startsAhead) await openWhole();
 
 /** Answers one request. When it resolves, everything is stored and nothing is under way: the instance may freeze. */
 export async function handler(event: HttpEvent, context: Context): Promise<LambdaResponse> {
   await hearOfLostConnections();
   // What earlier requests made suspicious; nobody waits for it longer than for SQL.
-  const looking = app.attackWatch.inspect();
-  const response = await answer(readRequest(event), context);
-  await looking;
+  const looking = attackWatch.inspect();
+  // Nearly every answer takes the roles: SQL is being connected while the first request is with Redis.
+  sqlOpened ??= roles.prepare();
+  const request = readRequest(event);
+  const answer = isInFront(event) ? answerInFront : (await openWhole()).answer;
+  const response = await answer(request, context);
+  await Promise.all([looking, sqlOpened]);
   await storeEvents();
   return response;
+}
+
+type Answer = (event: HttpEvent, context: Context) => Promise<LambdaResponse>;
+
+interface Service {
+  app: FastifyInstance;
+  answer: Answer;
+}
+
+async function serve(app: FastifyInstance): Promise<Answer> {
+  // Not decorated: a client could once forge the decorator's event (GHSA-m93c-jj3f-68ph), and nobody here needs it.
+  const answer = awsLambdaFastify<HttpEvent>(app, { decorateRequest: false });
+  await app.ready();
+  return answer;
+}
+
+/** The whole service, from the first request on that is for more than what stands in front. */
+function openWhole(): Promise<Service> {
+  whole ??= buildWhole().catch((error) => {
+    whole = undefined;
+    throw error;
+  });
+  return whole;
+}
+
+async function buildWhole(): Promise<Service> {
+  const { buildApp } = await import('./app.js');
+  const app = await buildApp(config, { opened: front });
+  return { app, answer: await serve(app) };
+}
+
+function isInFront(event: HttpEvent): boolean {
+  const { method = '', path = '' } =
+    event.version === '2.0'
+      ? { method: event.requestContext?.http?.method, path: event.rawPath }
+      : { method: event.httpMethod, path: event.path };
+  return answers(method, path);
 }
 
 /** How long before the function's time is over the cleaning ends by itself (ms). */
@@ -48,7 +93,8 @@ const RESERVE_MS = 15_000;
 /** `latchkey clean`, on a schedule: nothing else runs in the background here. */
 export async function clean(_event: unknown, context: Context): Promise<string> {
   await hearOfLostConnections();
-  const { cleaner, alertWebhooks, log } = app;
+  const { clean: cleanOnce } = await import('./commands/clean.js');
+  const { cleaner, alertWebhooks } = (await openWhole()).app;
   const report = await cleanOnce({
     cleaner,
     postAlerts: alertWebhooks && (() => alertWebhooks.deliver()),
@@ -71,7 +117,6 @@ let storedAt = 0;
 
 /** The log tells of a failure. Then they wait in memory for the next request: no answer is withheld for that. */
 async function storeEvents(): Promise<void> {
-  const { events } = app;
   if (events.waiting() === 0 && Date.now() < storedAt + COUNTS_MS) return;
   storedAt = Date.now();
   await events.flush().catch(() => undefined);

@@ -1,39 +1,23 @@
 import type { FastifyPluginAsync } from 'fastify';
 import accounts from '../plugins/accounts.js';
 import admin from '../plugins/admin.js';
-import alerts from '../plugins/alerts.js';
-import authenticate from '../plugins/authenticate.js';
 import authorize from '../plugins/authorize.js';
-import blacklist from '../plugins/blacklist.js';
 import cleaning from '../plugins/cleaning.js';
-import cookieJar from '../plugins/cookie-jar.js';
-import cors from '../plugins/cors.js';
 import credentials from '../plugins/credentials.js';
-import database from '../plugins/database.js';
 import deviceCookie from '../plugins/device-cookie.js';
 import drfTokens from '../plugins/drf-tokens.js';
 import email from '../plugins/email.js';
-import errors from '../plugins/errors.js';
 import eventReports from '../plugins/event-reports.js';
-import jsonBody from '../plugins/json-body.js';
-import jwt from '../plugins/jwt.js';
 import library from '../plugins/library.js';
-import metrics from '../plugins/metrics.js';
 import oauthClients from '../plugins/oauth-clients.js';
 import otp from '../plugins/otp.js';
 import pageAssets from '../plugins/page-assets.js';
 import phoneSignIn from '../plugins/phone-sign-in.js';
-import rateLimit from '../plugins/rate-limit.js';
-import refreshCookie from '../plugins/refresh-cookie.js';
-import requestContext from '../plugins/request-context.js';
-import requestLog from '../plugins/request-log.js';
-import schemas from '../plugins/schemas.js';
 import scripts from '../plugins/scripts.js';
-import securityHeaders from '../plugins/security-headers.js';
-import sessions from '../plugins/sessions.js';
-import stateStore from '../plugins/state-store.js';
+import { compileSerializer } from '../plugins/serializer-compiler.js';
 import { credentials as credentialRoutes } from '../routes/account/credentials.js';
 import { me } from '../routes/account/me.js';
+import { profile } from '../routes/account/profile.js';
 import { sessions as sessionRoutes } from '../routes/account/sessions.js';
 import { events } from '../routes/admin/events.js';
 import { roles } from '../routes/admin/roles.js';
@@ -57,89 +41,21 @@ import { health } from '../routes/system/health.js';
 import { jwks } from '../routes/system/jwks.js';
 import { metrics as metricsRoute } from '../routes/system/metrics.js';
 import { oauthMetadata } from '../routes/system/oauth-metadata.js';
-import type { Config } from './config.js';
-import type { Clock } from './lib/clock.js';
-import type { SessionServiceNeeds } from './tokens/session-service.js';
+import { core, type ServiceOptions } from './core.js';
 import { VERSION } from './version.js';
-
-export interface ServiceOptions {
-  config: Config;
-  now: Clock;
-  customClaims?: SessionServiceNeeds['customClaims'];
-  /** Set in an application that is not ours: what belongs to a server is left to it, unless it is asked for. */
-  guest?: { docs: boolean; health: boolean; metrics: boolean; pages: boolean };
-}
 
 /** All of Latchkey as one Fastify plugin: first what routes stand on, then the routes, in this order. */
 export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options) => {
-  const { config, now, customClaims, guest } = options;
-  const { jwt: token, limits, publicUrl, corsOrigins } = config;
+  const { config, guest } = options;
+  const { jwt: token, limits, publicUrl } = config;
   const hasDocs = guest?.docs ?? !config.lambda;
   // On Lambda nothing runs after the answer, and the process may stand still until the next request.
   const mode = config.lambda ? 'inline' : 'background';
-  const mayFreeze = config.lambda;
   const routes = guest ? bothSpellings : <Plugin>(plugin: Plugin) => plugin;
 
-  await app.register(requestContext);
-  if (!guest) await app.register(requestLog);
-  await app.register(metrics, { ofProcess: !guest });
-  await app.register(errors, { defaultLocale: config.defaultLocale });
-  await app.register(securityHeaders, { https: publicUrl.protocol === 'https:' && !guest });
-  // Where the application around us has rules of its own, its hook has gone before ours.
-  if (!app.hasRequestDecorator('corsPreflightEnabled')) {
-    await app.register(cors, {
-      origins: corsOrigins,
-      allowLocalhost: config.embedded,
-      ownRoutesOnly: guest !== undefined,
-    });
-  }
-  await app.register(jsonBody);
-  await app.register(schemas);
+  await app.register(core, { ...options, compileSerializer });
   // Read only where it is served: the Lambda bundle has none of it.
   if (hasDocs) await app.register(import('../plugins/docs.js'), { publicUrl, version: VERSION });
-
-  await app.register(database, {
-    url: config.databaseUrl,
-    dataDir: config.dataDir,
-    migrate: config.migrate,
-    dataKeys: config.dataKeys,
-    postsAlerts: config.alertWebhook !== undefined,
-    mayFreeze,
-  });
-  await app.register(stateStore, {
-    redisUrl: config.redisUrl,
-    redisCluster: config.redisCluster,
-    redisPrefix: config.redisPrefix,
-    mayFreeze,
-  });
-  await app.register(jwt, {
-    key: token.signingKey,
-    algorithm: token.algorithm,
-    keySet: token.keySet,
-    legacyKey: config.legacyTokens?.key,
-  });
-  await app.register(sessions, {
-    rules: {
-      issuer: token.issuer,
-      audience: token.audience,
-      userIdClaim: token.userIdClaim,
-      leeway: token.leeway,
-    },
-    policy: {
-      accessLifetime: config.accessLifetime,
-      refreshLifetime: config.refreshLifetime,
-      sessionMaxLifetime: config.sessionMaxLifetime,
-      refreshLimit: limits.refresh,
-      userLimit: limits.user,
-    },
-    customClaims,
-    legacyTokens: config.legacyTokens,
-    drfTokens: config.drfTokens,
-    now,
-    mode,
-  });
-  await app.register(blacklist);
-  await app.register(cookieJar, { publicUrl });
   await app.register(deviceCookie);
   await app.register(email, {
     email: config.email,
@@ -169,14 +85,10 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
     checksRole: !config.lambda,
   });
   await app.register(eventReports);
-  await app.register(alerts, { webhook: config.alertWebhook, mode });
   await app.register(cleaning, { eventRetentionDays: config.eventRetentionDays });
-  await app.register(rateLimit, { anon: limits.anon, now });
-  await app.register(authenticate);
   await app.register(drfTokens, { isOn: config.drfTokens, userLimit: limits.user });
   await app.register(authorize);
   if (guest) await app.register(library);
-  await app.register(refreshCookie, { publicUrl, corsOrigins });
 
   if (guest?.health ?? true) await app.register(routes(health));
   if (guest?.metrics ?? true) await app.register(routes(metricsRoute), { token: config.metricsToken });
@@ -218,6 +130,7 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
       await auth.register(async (guarded) => {
         guarded.addHook('onRequest', guarded.authenticate);
         await guarded.register(routes(me));
+        await guarded.register(routes(profile));
         await guarded.register(routes(sessionRoutes));
         await guarded.register(routes(credentialRoutes), { defaultLocale: config.defaultLocale });
       });

@@ -57,6 +57,7 @@ t.test('defaults are those of the contract', async (t) => {
   t.strictSame(config, {
     production: false,
     lambda: false,
+    startsAhead: false,
     pages: true,
     host: '127.0.0.1',
     port: 8000,

@@ -43,7 +43,14 @@ export function createRoleService({ store, now, onTrouble }: RoleServiceNeeds) {
     }
   }
 
-  return { permissionsOf, renew };
+  /** Reads them before somebody asks; whoever asks hears of a failure. */
+  async function prepare(): Promise<void> {
+    try {
+      await roles();
+    } catch {}
+  }
+
+  return { permissionsOf, renew, prepare };
 }
 
 const allows = (roles: ReadonlyMap<string, readonly string[]>, { role }: User): readonly string[] =>

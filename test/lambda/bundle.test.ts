@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openDatabase } from '../../src/stores/sql/database.js';
 import { httpDouble, type Received } from '../delivery/http-double.js';
@@ -393,19 +394,83 @@ t.test('what is in the folder', async (t) => {
   );
 });
 
-/** Redis looks for idle clients a few times a second. */
-async function untilNobody(port: number): Promise<void> {
+t.test('what a first request reads', async (t) => {
+  const read = new Set<string>();
+  const follow = (file: string) => {
+    if (read.has(file)) return;
+    read.add(file);
+    const text = readFileSync(join(bundle, file), 'utf8');
+    for (const [, next] of text.matchAll(/(?:from|^import|[;\n]import) ?"\.\/([\w.-]+\.mjs)"/g))
+      follow(next as string);
+  };
+  follow('index.mjs');
+  const text = [...read].map((file) => readFileSync(join(bundle, file), 'utf8')).join('\n');
+  t.match(text, '"/refresh"');
+  for (const later of ['"/register"', '/api/admin', 'nodemailer', 'class Ajv', 'argon2'])
+    t.notMatch(text, later, `${later} is read when it is asked for`);
+});
+
+t.test('what stands in front and what is built later stand on the same stores', async (t) => {
+  const redis = await withRedis(t);
+  const env: Record<string, string> = { ...(await settings(t)), REDIS_URL: redis.url };
+  const first = await startInstance(t, { bundle, env });
+  const { access, refresh } = await register(first, 'front@example.com');
+
+  const front = await startInstance(t, { bundle, env });
+  const me = await front.invoke(httpEvent('GET', '/api/auth/me', { headers: bearer(access) }));
+  t.equal(json(me).email, 'front@example.com');
+  const verified = await front.invoke(restEvent('POST', '/api/auth/verify', { body: { token: access } }));
+  t.equal(json(verified).valid, true, verified.body);
+  const pair = await front.invoke(httpEvent('POST', '/api/auth/refresh', { body: { refresh } }));
+  t.equal(json(pair).token_type, 'Bearer', pair.body);
+  const wrong = await front.invoke(httpEvent('POST', '/api/auth/refresh', { body: { refresh: 1 } }));
+  t.match([wrong.statusCode, json(wrong).code], [400, 'invalid_request']);
+
+  const headers = bearer(json(pair).access);
+  const sessions = await front.invoke(httpEvent('GET', '/api/auth/sessions', { headers }));
+  t.equal(json(sessions).sessions.length, 1, 'what is not in front is there too');
+  t.equal(await countClients(redis.port), 2, 'by one connection each');
+  await front.invoke(httpEvent('POST', '/api/auth/logout', { headers }));
+  const ended = await front.invoke(httpEvent('GET', '/api/auth/me', { headers }));
+  t.match([ended.statusCode, json(ended).code], [401, 'token_revoked'], 'and one knows what the other did');
+});
+
+t.test('SQL is opened with the first request, and not waited for where it is not needed', async (t) => {
+  const env = await settings(t);
+  const { access } = await register(await startInstance(t, { bundle, env }), 'verified@example.com');
+  const asked = httpEvent('POST', '/api/auth/verify', { body: { token: access } });
+  const away = { ...env, DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nothing' };
+  const instance = await startInstance(t, { bundle, env: away });
+  const answer = await instance.invoke(asked);
+  t.match([answer.statusCode, json(answer).valid], [200, true], answer.body);
+  const me = await instance.invoke(httpEvent('GET', '/api/auth/me', { headers: bearer(access) }));
+  t.match([me.statusCode, json(me).code], [503, 'store_unavailable']);
+  t.equal(instance.timers(), 0);
+});
+
+t.test('an instance that is started ahead', async (t) => {
+  const env = { ...(await settings(t)), AWS_LAMBDA_INITIALIZATION_TYPE: 'provisioned-concurrency' };
+  const instance = await startInstance(t, { bundle, env });
+  const unknown = await instance.invoke(httpEvent('GET', '/nowhere'));
+  t.equal(unknown.statusCode, 404);
+});
+
+/** Connections to Redis but for the one that asks. */
+async function countClients(port: number): Promise<number> {
   const { Redis } = await import('ioredis');
   const redis = new Redis(port, '127.0.0.1');
   try {
-    for (;;) {
-      const clients = String(await redis.client('LIST'))
+    return (
+      String(await redis.client('LIST'))
         .trim()
-        .split('\n');
-      if (clients.length === 1) return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+        .split('\n').length - 1
+    );
   } finally {
     redis.disconnect();
   }
+}
+
+/** Redis looks for idle clients a few times a second. */
+async function untilNobody(port: number): Promise<void> {
+  while ((await countClients(port)) > 0) await new Promise((resolve) => setTimeout(resolve, 50));
 }

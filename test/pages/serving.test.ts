@@ -72,6 +72,7 @@ t.test('where one is led', async (t) => {
   t.equal(await leads('/', { cookie: 'latchkey_refresh=x' }), '/account');
   t.equal(await leads('/admin'), '/admin/users');
   t.equal(await leads('/templates/auth/jwt_login.html'), '/sign-in');
+  t.equal(await leads('/templates/auth/jwt_login.html?next=/a%3Fb=1'), '/sign-in?next=/a%3Fb=1');
   t.equal(await leads('/core/enhanced-dashboard/'), '/account');
   t.equal(
     await leads('/sign-in?next=%2Fx', { host: '127.0.0.1:8000' }),
