@@ -235,14 +235,10 @@ const silenced = (config: Config): Config => ({ ...config, logLevel: 'silent' })
  * of the time to start: only those commands wait for it that need it.
  */
 async function withCore(config: Config, work: (app: FastifyInstance) => Promise<void>): Promise<void> {
-  const [{ createHost }, { core }, { compileSerializer }] = await Promise.all([
-    import('./host.js'),
-    import('./core.js'),
-    import('../plugins/serializer-compiler.js'),
-  ]);
+  const [{ createHost }, { core }] = await Promise.all([import('./host.js'), import('./core.js')]);
   const app = await createHost(silenced(config));
   try {
-    await app.register(core, { config, now: Date.now, compileSerializer });
+    await app.register(core, { config, now: Date.now });
     await work(app);
   } finally {
     await app.close();

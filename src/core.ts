@@ -14,7 +14,6 @@ import rateLimit from '../plugins/rate-limit.js';
 import refreshCookie from '../plugins/refresh-cookie.js';
 import requestContext from '../plugins/request-context.js';
 import requestLog from '../plugins/request-log.js';
-import schemas, { type SchemasOptions } from '../plugins/schemas.js';
 import securityHeaders from '../plugins/security-headers.js';
 import sessions from '../plugins/sessions.js';
 import shareStores from '../plugins/share-stores.js';
@@ -34,8 +33,8 @@ export interface ServiceOptions {
 }
 
 /** What every route stands on: stores, tokens and sessions, and how requests are read, counted and answered. */
-export const core = fp<ServiceOptions & SchemasOptions>(
-  async (app, { config, now, customClaims, guest, opened, compileSerializer }) => {
+export const core = fp<ServiceOptions>(
+  async (app, { config, now, customClaims, guest, opened }) => {
     const { jwt: token, limits, publicUrl, corsOrigins } = config;
     // On Lambda nothing runs after the answer, and the process may stand still until the next request.
     const mode = config.lambda ? 'inline' : 'background';
@@ -55,7 +54,6 @@ export const core = fp<ServiceOptions & SchemasOptions>(
       });
     }
     await app.register(jsonBody);
-    await app.register(schemas, { compileSerializer });
 
     if (opened) await app.register(shareStores, { opened });
     else await openStores();

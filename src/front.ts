@@ -1,3 +1,4 @@
+import schemas from '../plugins/schemas.js';
 import type { SerializerCompiler } from '../plugins/serializer-compiler.js';
 import { me } from '../routes/account/me.js';
 import { refresh } from '../routes/auth/refresh.js';
@@ -14,7 +15,8 @@ export async function buildFront(config: Config) {
   app.addHook('onRoute', ({ method, url }) => {
     for (const name of [method].flat()) routes.add(`${name} ${url}`);
   });
-  await app.register(core, { config, now: Date.now, compileSerializer });
+  await app.register(core, { config, now: Date.now });
+  await app.register(schemas, { compileSerializer });
   await app.register(
     async (auth) => {
       await auth.register(refresh);

@@ -13,6 +13,7 @@ import oauthClients from '../plugins/oauth-clients.js';
 import otp from '../plugins/otp.js';
 import pageAssets from '../plugins/page-assets.js';
 import phoneSignIn from '../plugins/phone-sign-in.js';
+import schemas from '../plugins/schemas.js';
 import scripts from '../plugins/scripts.js';
 import { compileSerializer } from '../plugins/serializer-compiler.js';
 import { credentials as credentialRoutes } from '../routes/account/credentials.js';
@@ -53,7 +54,8 @@ export const latchkey: FastifyPluginAsync<ServiceOptions> = async (app, options)
   const mode = config.lambda ? 'inline' : 'background';
   const routes = guest ? bothSpellings : <Plugin>(plugin: Plugin) => plugin;
 
-  await app.register(core, { ...options, compileSerializer });
+  await app.register(core, options);
+  await app.register(schemas, { compileSerializer });
   // Read only where it is served: the Lambda bundle has none of it.
   if (hasDocs) await app.register(import('../plugins/docs.js'), { publicUrl, version: VERSION });
   await app.register(deviceCookie);
