@@ -1,23 +1,26 @@
 // npm run bench:cold: from spawning a process to its first answer, for an empty one, for a minimal Fastify application
 // that is bundled alike (it verifies a token and asks Redis whether it was revoked) and for Latchkey's bundle; without
-// and with NODE_COMPILE_CACHE. They take turns, so that a machine that is busy is busy for all. BENCH_NODE is the path of
-// another Node.js.
-import { spawn } from 'node:child_process';
+// and with NODE_COMPILE_CACHE. They take turns, so that a machine that is busy is busy for all. They run on the Node.js that
+// serverless.yml names; BENCH_NODE is the path of another one.
+import { execFileSync, spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { bundleLambda } from '../scripts/bundle-lambda.mjs';
+import { bringOtherNodes } from '../test/runner/other-nodes.mjs';
 import { KEY, startPostgres, startRedis, stop, stopAll } from './servers.mjs';
 
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 10);
 const GOAL = 1.5;
-const node = process.env.BENCH_NODE ?? process.execPath;
 const root = fileURLToPath(new URL('..', import.meta.url));
+const node = process.env.BENCH_NODE ?? (await nodeOfLambda());
 const dir = mkdtempSync(join(tmpdir(), 'latchkey-cold-'));
+
+const SOMEONE = { email: 'cold@example.com', password: 'correct horse battery' };
 
 /** What the runtime of Lambda does: loads the module, hands it an event. */
 const RUNTIME = `
@@ -59,6 +62,15 @@ const runtime = join(dir, 'runtime.mjs');
 const minimal = join(dir, 'minimal.mjs');
 const latchkey = join(dir, 'latchkey/index.mjs');
 
+/** Once from the npm registry, as for the tests. */
+async function nodeOfLambda() {
+  await bringOtherNodes(root).there;
+  const path = process.env.TEST_NODE_24;
+  if (!existsSync(path))
+    throw new Error('Node.js 24 did not come from the npm registry: name one by BENCH_NODE');
+  return path;
+}
+
 async function prepare() {
   writeFileSync(runtime, RUNTIME);
   const options = await bundleLambda({ local: true, outdir: join(dir, 'latchkey') });
@@ -84,8 +96,7 @@ async function signUp(env) {
   await database.close();
   Object.assign(process.env, env);
   const { handler } = await import(latchkey);
-  const body = { email: 'cold@example.com', password: 'correct horse battery' };
-  const answer = await handler(event('POST', '/api/auth/register', { body }), {});
+  const answer = await handler(event('POST', '/api/auth/register', { body: SOMEONE }), {});
   if (answer.statusCode !== 201) throw new Error(answer.body);
   return JSON.parse(answer.body).access;
 }
@@ -122,13 +133,15 @@ async function compare(subjects, env) {
   return Object.fromEntries(Object.entries(times).map(([name, all]) => [name, median(all)]));
 }
 
-function report(title, { empty, minimal, latchkey }) {
+function report(title, { empty, minimal, latchkey, login }) {
   const ms = (value) => `${value.toFixed(0).padStart(6)} ms`;
   const ratio = latchkey / minimal;
   console.log(`\n${title}`);
   console.log(`empty process    ${ms(empty)}`);
   console.log(`minimal app      ${ms(minimal)}`);
   console.log(`Latchkey         ${ms(latchkey)}   ${ratio.toFixed(2)} × the minimal app (goal: ${GOAL})`);
+  // Waits for the rest of the service and for argon2.
+  console.log(`a first login    ${ms(login)}`);
 }
 
 const redis = await startRedis();
@@ -143,6 +156,8 @@ try {
     DATABASE_URL: postgres.url,
     JWT_SIGNING_KEY: KEY,
     RATE_LIMIT_USER: 'off',
+    RATE_LIMIT_LOGIN: 'off',
+    RATE_LIMIT_LOGIN_IP: 'off',
   };
   const token = await signUp(settings);
   const of = (file, bearer) => [file, JSON.stringify(event('GET', '/api/auth/me', { token: bearer }))];
@@ -150,8 +165,10 @@ try {
     empty: [],
     minimal: of(minimal, signFor({ sub: '1', jti: '1', exp: Math.ceil(Date.now() / 1000) + 900 })),
     latchkey: of(latchkey, token),
+    login: [latchkey, JSON.stringify(event('POST', '/api/auth/login', { body: SOMEONE }))],
   };
-  console.log(`Spawn to first answer, medians of ${ROUNDS}`);
+  const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim();
+  console.log(`Spawn to first answer on node ${version}, medians of ${ROUNDS}`);
   report('as it comes', await compare(subjects, settings));
   const cached = { ...settings, NODE_COMPILE_CACHE: join(dir, 'cache') };
   report('with NODE_COMPILE_CACHE (Node.js 22.1 and newer)', await compare(subjects, cached));

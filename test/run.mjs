@@ -36,7 +36,7 @@ async function run() {
   stopIfInterrupted();
 
   const files = selectFiles();
-  const stopNodes = files.some((file) => file.includes('/lambda/')) ? bringOtherNodes(root) : undefined;
+  const stopNodes = files.some((file) => file.includes('/lambda/')) ? bringOtherNodes(root).stop : undefined;
   const runDir = makeRunDir();
   const support = await importSupport();
   try {

@@ -9,7 +9,7 @@ const VERSIONS = { 22: '22.23.3', 24: '24.21.0' };
 /**
  * Where each of them will be: TEST_NODE_22 and TEST_NODE_24, beside which `ready` appears when it is whole. What is
  * missing comes from the npm registry while other tests run, once, and is kept: as a dependency its `node` would stand
- * before the real one in the PATH of every script. Returns what stops that.
+ * before the real one in the PATH of every script. Returns when they are `there`, and what stops that.
  */
 export function bringOtherNodes(root) {
   const missing = [];
@@ -37,10 +37,11 @@ export function bringOtherNodes(root) {
       if (code === 0) writeFileSync(join(dir, 'ready'), '');
     }
   }
-  const installed = install();
-  return async () => {
+  const there = install();
+  const stop = async () => {
     stopped = true;
     if (npm) process.kill(-npm.pid, 'SIGTERM');
-    await installed;
+    await there;
   };
+  return { there, stop };
 }
