@@ -25,12 +25,17 @@ export interface RateLimitOptions {
 export default fp<RateLimitOptions>(
   async (app, { anon, now }) => {
     let counter: ReturnType<typeof createCounter> | undefined;
+    const readCounter = (limit: Limit) => {
+      counter ??= createCounter(limit, countingStore(app.stateStore, now));
+      return counter;
+    };
+    // Where nothing listens it is made for the first who needs it: an instance of AWS Lambda may meet nobody but
+    // callers with good tokens. A server must not have to read a file first while it is under attack.
+    if (anon) app.addHook('onListen', async () => void (await readCounter(anon)));
 
     app.decorate('limitAnonymous', async (request, reply) => {
       if (!anon) return;
-      // Made for the first who needs it: an instance of AWS Lambda may meet nobody but callers with good tokens.
-      counter ??= createCounter(anon, countingStore(app.stateStore, now));
-      const count = await counter;
+      const count = await readCounter(anon);
       const verdict = await count(request);
       if (verdict.isAllowed) return;
       const limit = { max: verdict.max, remaining: verdict.remaining, resetMs: verdict.ttl };

@@ -7,6 +7,7 @@ import { createOperator, type Operator } from '../../src/accounts/operator.js';
 import { PERMISSIONS } from '../../src/accounts/permissions.js';
 import type { OperatorAccount } from '../../src/accounts/user-admin-store.js';
 import type { UserEdit } from '../../src/accounts/user-changes.js';
+import { AuthError } from '../../src/errors.js';
 import latchkey from '../../src/index.js';
 import { newAccountId } from '../../src/lib/ids.js';
 import { bearer, PASSWORD, type SignedUp, STORES, signUp, TEST_KEY, type TestApp } from '../support/app.js';
@@ -400,6 +401,16 @@ async function changing(t: Test, scene: Scene): Promise<void> {
     const again = (await send({ method: 'POST', url: '/api/auth/login', payload })).json().user;
     const { users } = (await send(ask('GET', `/users?q=${whom.email}`, boss))).json();
     t.strictSame(users, [again]);
+  });
+
+  await t.test('a database that takes no events can still be read', async (t) => {
+    t.capture(scene.app.database.events, 'insert', async () => {
+      throw new AuthError('store_unavailable');
+    });
+    const payload = { email: whom.email, password: PASSWORD };
+    const { user } = (await send({ method: 'POST', url: '/api/auth/login', payload })).json();
+    for (const path of [`/users/${user.id}`, `/users?q=${whom.email}`])
+      t.equal((await send(ask('GET', path, boss))).statusCode, 200, path);
   });
 
   await t.test('names show on the live token, and are an event with who did it', async (t) => {

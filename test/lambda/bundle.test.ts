@@ -404,10 +404,16 @@ t.test('what a first request reads', async (t) => {
       follow(next as string);
   };
   follow('index.mjs');
-  const text = [...read].map((file) => readFileSync(join(bundle, file), 'utf8')).join('\n');
-  t.match(text, '"/refresh"');
-  for (const later of ['"/register"', '/api/admin', 'nodemailer', 'class Ajv', 'argon2'])
-    t.notMatch(text, later, `${later} is read when it is asked for`);
+  const textOf = (files: Iterable<string>) =>
+    [...files].map((file) => readFileSync(join(bundle, file), 'utf8')).join('\n');
+  const modules = readdirSync(bundle).filter((file) => file.endsWith('.mjs'));
+  const [first, rest] = [textOf(read), textOf(modules.filter((file) => !read.has(file)))];
+  t.ok(first.includes('"/refresh"'));
+  const ofAjv = 'NOT SUPPORTED: keyword';
+  for (const later of ['"/register"', '/api/admin', 'nodemailer', ofAjv, 'argon2']) {
+    t.notOk(first.includes(later), `${later} is read when it is asked for`);
+    t.ok(rest.includes(later), `${later} is there`);
+  }
 });
 
 t.test('what stands in front and what is built later stand on the same stores', async (t) => {
