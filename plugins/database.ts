@@ -85,7 +85,7 @@ export default fp<DatabaseOptions>(
     app.decorate('database', {
       ...database,
       ...timed({ ping }, meter),
-      accounts: timed(countingEvents(createAccountStore(db, write), meter), meter),
+      accounts: timed(countingEvents(createAccountStore(database, write), meter), meter),
       credentials: timed(countingChanges(createCredentialStore(db, write), meter), meter),
       events: timed(createEventStore(db, { dialect, cipher, write }), meter),
       cleaning: createCleaningStore(db, { dialect, cipher }),

@@ -33,7 +33,8 @@ export default fp(
       createDeviceCookies({ secrets: () => tokenCodec.deriveSecrets('device cookie') }),
     );
     app.decorateRequest('clientWithDevice', function (this: FastifyRequest) {
-      return { ...clientOf(this), deviceCookie: cookieJar.read(this, NAME) };
+      const { ip, userAgent } = clientOf(this);
+      return { ip, userAgent, deviceCookie: cookieJar.read(this, NAME) };
     });
     app.decorateReply('setDeviceCookie', function (this: FastifyReply, value: string) {
       return cookieJar.write(this, NAME, value, DEVICE_LIFETIME_MS / 1000);

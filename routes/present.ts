@@ -62,7 +62,7 @@ export function sendSignedIn(
 ): PairDocument & { user: UserDocument } {
   markSignedIn(reply, signedIn);
   const { user, permissions, pair } = signedIn;
-  return { ...sendPair(request, reply, pair), user: describeUser(user, permissions) };
+  return Object.assign(sendPair(request, reply, pair), { user: describeUser(user, permissions) });
 }
 
 export function describeSession(session: Session) {

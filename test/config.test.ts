@@ -247,6 +247,7 @@ t.test('each setting is read', async (t) => {
     ],
   ];
   for (const [env, expected] of table) t.match(load(env), expected, JSON.stringify(env));
+  t.teardown(() => rmSync('some', { recursive: true }));
   t.equal(load({ LATCHKEY_DATA_DIR: 'some/where' }).dataDir, join(process.cwd(), 'some/where'));
   t.ok(isAbsolute(load({ LATCHKEY_DATA_DIR: '' }).dataDir));
 });

@@ -19,6 +19,10 @@ const LOCAL_PART = /^[\p{L}\p{M}\p{N}!#$%&'*+/=?^_`{|}~-]+(?:\.[\p{L}\p{M}\p{N}!
 const DOMAIN_CHARACTERS = /^[\p{L}\p{M}\p{Nd}.-]+$/u;
 const DOMAIN_LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
+/** An address that is its own key, as most are typed: nothing in it to fold, to map or to hide. */
+const PLAIN_ADDRESS =
+  /^[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/;
+
 /** Letters and marks that show nothing (Hangul filler, variation selectors): two names would look alike. */
 const INVISIBLE = /\p{Default_Ignorable_Code_Point}/u;
 
@@ -36,6 +40,7 @@ const UNPRINTABLE = /[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]/u;
  * what was typed (Django's CVE-2019-19844).
  */
 export function normalizeEmail(raw: string): Identifier | undefined {
+  if (isPlainAddress(raw)) return { display: raw, key: raw };
   // An address ends up in mail headers: a line break is never an accident worth repairing.
   if (/[\r\n]/.test(raw)) return undefined;
   const address = readAddress(raw.trim().normalize('NFC'));
@@ -49,6 +54,13 @@ export function normalizeEmail(raw: string): Identifier | undefined {
     key: `${folded.local}@${folded.asciiDomain}`,
   };
 }
+
+/** Unicode's tables cost a login more than its statement does. Two hyphens may be Punycode, which is to be checked. */
+const isPlainAddress = (raw: string): boolean =>
+  raw.length <= EMAIL_MAX_OCTETS &&
+  raw.indexOf('@') <= LOCAL_PART_MAX_OCTETS &&
+  !raw.includes('--') &&
+  PLAIN_ADDRESS.test(raw);
 
 function readAddress(text: string): { local: string; domain: string; asciiDomain: string } | undefined {
   if (Buffer.byteLength(text) > EMAIL_MAX_OCTETS || INVISIBLE.test(text)) return undefined;

@@ -1,3 +1,5 @@
+import { deepStrictEqual as deepEqual } from 'node:assert';
+import fc from 'fast-check';
 import t from 'tap';
 import { normalizeEmail, normalizeName, normalizeUsername } from '../../src/accounts/identifiers.js';
 
@@ -24,6 +26,48 @@ t.test('an e-mail address is kept as written and found by its key', async (t) =>
     t.same(normalizeEmail(raw), { display, key }, raw);
     t.equal(normalizeEmail(key)?.key, key, `${key} is its own key`);
   }
+});
+
+t.test('the shorter way of plain addresses comes to the same', async (t) => {
+  const part = fc.constantFrom(
+    'a',
+    'b2',
+    'X',
+    '-',
+    '--',
+    'xn--',
+    '.',
+    '@',
+    '+',
+    '_',
+    '1',
+    'com',
+    'é',
+    ' ',
+    LABEL_63,
+  );
+  const parts = (maxLength: number) => fc.array(part, { minLength: 1, maxLength });
+  let addresses = 0;
+  fc.assert(
+    fc.property(parts(4), parts(3), part, (local, domain, end) => {
+      const text = `${local.join('')}@${domain.join('')}.${end}`;
+      const address = normalizeEmail(text);
+      if (address) addresses += 1;
+      // White space around it is allowed, and no plain address has any.
+      deepEqual(address, normalizeEmail(`\t${text}`));
+    }),
+    { numRuns: 5000 },
+  );
+  t.ok(addresses > 100, `${addresses} of them are addresses`);
+});
+
+t.test('an address of 254 octets is the longest', async (t) => {
+  const domain = `${`${LABEL_63}.`.repeat(2)}${'b'.repeat(57)}.com`;
+  const longest = `${'a'.repeat(64)}@${domain}`;
+  t.equal(longest.length, 254);
+  t.same(normalizeEmail(longest), { display: longest, key: longest });
+  t.equal(normalizeEmail(longest.replace('.com', 's.com')), undefined);
+  t.equal(normalizeEmail(`${'a'.repeat(65)}@example.com`), undefined);
 });
 
 t.test('what is no e-mail address is refused', async (t) => {

@@ -31,7 +31,7 @@ async function makeWatched(t: Test, dialect: Dialect) {
   const cipher = createFieldCipher([KEY]);
   const write = createEventWriter(dialect, { cipher });
   const store = createEventStore(db, { dialect, cipher, write });
-  const accounts = createAccountStore(db, write);
+  const accounts = createAccountStore(database, write);
   let time = 1000 * ALERT_WINDOW_MS;
   const now = () => time;
 

@@ -136,7 +136,7 @@ async function makePlace(t: Test, dialect: Dialect) {
       return {
         write,
         store,
-        accounts: createAccountStore(db, write),
+        accounts: createAccountStore(database, write),
         events: createEventStore(db, { dialect, cipher, write }),
         cleaner: createCleaner({ store, retentionDays, now: () => time }),
         clean: (options = {}) =>

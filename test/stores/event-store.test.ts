@@ -34,7 +34,8 @@ async function openPlace(t: Test, dialect: Dialect): Promise<Place> {
   return { database, url };
 }
 
-function openStores({ db, dialect }: Database, { keys = [] as string[], postsAlerts = false } = {}) {
+function openStores(database: Database, { keys = [] as string[], postsAlerts = false } = {}) {
+  const { db, dialect } = database;
   const cipher = createFieldCipher(keys);
   const write = createEventWriter(dialect, {
     cipher,
@@ -44,7 +45,7 @@ function openStores({ db, dialect }: Database, { keys = [] as string[], postsAle
     db,
     cipher,
     write,
-    accounts: createAccountStore(db, write),
+    accounts: createAccountStore(database, write),
     events: createEventStore(db, { dialect, cipher, write }),
   };
 }

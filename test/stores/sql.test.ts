@@ -55,11 +55,12 @@ async function openMigrated(t: Test, dialect: Dialect): Promise<Database> {
   return database;
 }
 
-function openStores({ db, dialect }: Pick<Database, 'db' | 'dialect'>) {
+function openStores(database: Pick<Database, 'db' | 'prepare' | 'dialect'>) {
+  const { db, dialect } = database;
   const cipher = createFieldCipher([]);
   const write = createEventWriter(dialect, { cipher });
   return {
-    accounts: createAccountStore(db, write),
+    accounts: createAccountStore(database, write),
     events: createEventStore(db, { dialect, cipher, write }),
   };
 }
@@ -90,10 +91,10 @@ for (const dialect of ['sqlite', 'postgres'] as const) {
   t.test(dialect, async (t) => {
     await t.test('migrations', (t) => migrations(t, dialect));
     await t.test('errors', (t) => errors(t, dialect));
-    const { db } = await openMigrated(t, dialect);
-    await t.test('accounts', (t) => accountStore(t, db, dialect));
-    await t.test('unique fields', (t) => uniqueFields(t, db, dialect));
-    await t.test('deleting', (t) => deleting(t, db, dialect));
+    const database = await openMigrated(t, dialect);
+    await t.test('accounts', (t) => accountStore(t, database));
+    await t.test('unique fields', (t) => uniqueFields(t, database));
+    await t.test('deleting', (t) => deleting(t, database));
   });
 }
 
@@ -101,7 +102,7 @@ t.test('a connection that dies between two statements takes nobody along', async
   const url = await freshDatabase(t);
   for (const db of [
     openPostgresForMigrations(url),
-    openPostgres({ url, mayFreeze: false, onError: () => undefined }),
+    openPostgres({ url, mayFreeze: false, onError: () => undefined }).db,
   ]) {
     t.teardown(() => db.destroy());
     const ask = async () =>
@@ -246,8 +247,8 @@ async function errors(t: Test, dialect: Dialect): Promise<void> {
   }
 }
 
-async function accountStore(t: Test, db: Database['db'], dialect: Dialect): Promise<void> {
-  const { accounts } = openStores({ db, dialect });
+async function accountStore(t: Test, database: Database): Promise<void> {
+  const { accounts } = openStores(database);
   const account = makeAccount();
   const result = await accounts.insert(account, registered(account));
   if (!('user' in result)) throw new Error('not inserted');
@@ -372,8 +373,9 @@ async function accountStore(t: Test, db: Database['db'], dialect: Dialect): Prom
   });
 }
 
-async function uniqueFields(t: Test, db: Database['db'], dialect: Dialect): Promise<void> {
-  const { accounts } = openStores({ db, dialect });
+async function uniqueFields(t: Test, database: Database): Promise<void> {
+  const { db } = database;
+  const { accounts } = openStores(database);
   const alone = { email: null, username: null, phone: null };
 
   for (const field of ['email', 'username', 'phone'] as const) {
@@ -434,8 +436,9 @@ async function uniqueFields(t: Test, db: Database['db'], dialect: Dialect): Prom
   });
 }
 
-async function deleting(t: Test, db: Database['db'], dialect: Dialect): Promise<void> {
-  const { accounts, events } = openStores({ db, dialect });
+async function deleting(t: Test, database: Database): Promise<void> {
+  const { db } = database;
+  const { accounts, events } = openStores(database);
   const [gone, stays] = [makeAccount(), makeAccount()];
   for (const each of [gone, stays]) {
     await accounts.insert(each, registered(each));

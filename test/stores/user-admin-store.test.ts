@@ -42,12 +42,13 @@ async function openFresh(t: Test, dialect: Dialect): Promise<Database> {
   return database;
 }
 
-function storesOf({ db, dialect }: Database) {
+function storesOf(database: Database) {
+  const { db, dialect } = database;
   const write = createEventWriter(dialect, { cipher: createFieldCipher([]) });
   return {
     db,
     dialect,
-    accounts: createAccountStore(db, write),
+    accounts: createAccountStore(database, write),
     userAdmin: createUserAdminStore(db, write),
     roles: createRoleStore(db, write),
   };

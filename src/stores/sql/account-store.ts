@@ -1,19 +1,22 @@
-import { type Kysely, type Selectable, sql } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { AccountStore, NewAccount, Profile, UniqueField } from '../../accounts/account-store.js';
 import type { EndReason, User } from '../../accounts/user.js';
+import type { Database } from './database.js';
 import { brokenUniqueness, run } from './errors.js';
 import type { EventWriter } from './event-writer.js';
 import { requireSuperuserLeft } from './last-superuser.js';
-import { prepare } from './prepare.js';
-import type { Schema, UsersTable } from './schema.js';
+import type { UsersTable } from './schema.js';
 
-export function createAccountStore(db: Kysely<Schema>, writeEvents: EventWriter): AccountStore {
+export function createAccountStore(
+  { db, prepare }: Pick<Database, 'db' | 'prepare'>,
+  writeEvents: EventWriter,
+): AccountStore {
   const users = db.selectFrom('users').selectAll();
   const byId = (id: string) => users.where('id', '=', id);
   const findBy = {
-    email: prepare(db, users.where('email_key', '=', '')),
-    username: prepare(db, users.where('username_key', '=', '')),
-    phone: prepare(db, users.where('phone', '=', '')),
+    email: prepare(users.where('email_key', '=', '')),
+    username: prepare(users.where('username_key', '=', '')),
+    phone: prepare(users.where('phone', '=', '')),
   };
 
   return {

@@ -3,6 +3,7 @@ import { type Kysely, sql } from 'kysely';
 import { run } from './errors.js';
 import { migrateToLatest } from './migrate.js';
 import { openPostgres, openPostgresForMigrations } from './postgres.js';
+import { type Prepare, prepareWithKysely } from './prepare.js';
 import type { Schema } from './schema.js';
 import { openSqlite, type SqliteHandle } from './sqlite.js';
 
@@ -10,6 +11,7 @@ export type Dialect = 'postgres' | 'sqlite';
 
 export interface Database {
   db: Kysely<Schema>;
+  prepare: Prepare;
   dialect: Dialect;
   /** Only of the embedded database. */
   sqlite: SqliteHandle | undefined;
@@ -41,6 +43,7 @@ export function openDatabase({
     const { db, sqlite } = openSqlite(databaseFile(dataDir));
     return {
       db,
+      prepare: prepareWithKysely(db),
       dialect: 'sqlite',
       sqlite,
       migrate: () => run(() => migrateToLatest(db, 'sqlite')),
@@ -48,9 +51,10 @@ export function openDatabase({
       close: () => db.destroy(),
     };
   }
-  const db = openPostgres({ url, onError, mayFreeze });
+  const { db, prepare } = openPostgres({ url, onError, mayFreeze });
   return {
     db,
+    prepare,
     dialect: 'postgres',
     sqlite: undefined,
     async migrate() {

@@ -1,6 +1,7 @@
-import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
+import { type Compilable, Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
 import pg from 'pg';
 import { isUnavailable } from './errors.js';
+import type { Prepare } from './prepare.js';
 import type { Schema } from './schema.js';
 
 /** A statement or a connection that takes longer is a store that is away. */
@@ -28,7 +29,10 @@ export interface PostgresOptions {
   mayFreeze: boolean;
 }
 
-export function openPostgres({ url, onError, mayFreeze }: PostgresOptions): Kysely<Schema> {
+export function openPostgres({ url, onError, mayFreeze }: PostgresOptions): {
+  db: Kysely<Schema>;
+  prepare: Prepare;
+} {
   const settings = {
     connectionString: url,
     ...(mayFreeze ? { max: SMALL_POOL_SIZE, idleTimeoutMillis: 0 } : { max: POOL_SIZE, ...SERVER_LIMITS }),
@@ -38,9 +42,26 @@ export function openPostgres({ url, onError, mayFreeze }: PostgresOptions): Kyse
       getTypeParser: (oid, format) => (oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format)),
     } as pg.CustomTypesConfig,
   };
-  const pool = discardBroken(openPool(settings, onError));
-  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  const pool = openPool(settings, onError);
+  return {
+    db: new Kysely<Schema>({ dialect: new PostgresDialect({ pool: discardBroken(pool) }) }),
+    prepare: prepareWith(pool),
+  };
 }
+
+/**
+ * A row comes as one column of JSON: with twenty of them the driver would read their names and types again with every
+ * answer. After an error the pool ends the connection by itself.
+ */
+const prepareWith =
+  (pool: pg.Pool): Prepare =>
+  <Row>(query: Compilable<Row>) => {
+    const text = `select row_to_json(found) from (${query.compile().sql}) as found`;
+    return async (...values: unknown[]) => {
+      const { rows } = await pool.query<[Row]>({ text, values, rowMode: 'array' });
+      return rows.map(([row]) => row);
+    };
+  };
 
 /** For migrations: one connection that may take its time. */
 export function openPostgresForMigrations(url: string): Kysely<Schema> {
