@@ -176,11 +176,14 @@ export function createAccountService(needs: AccountServiceNeeds) {
     locale: Locale | undefined,
   ): Promise<void> {
     await verification.limits.countConfirm(`email:${emailKey}`);
-    const owner = (await accounts.findByIdentifier({ kind: 'email', key: emailKey }))?.user;
+    const findOwner = async () => (await accounts.findByIdentifier({ kind: 'email', key: emailKey }))?.user;
+    let owner = await findOwner();
     const event = events.prepare({ type: 'registered', userId: account.id, client });
     const result = await accounts.insert(account, event);
     if ('user' in result) return verification.answerRegistration(result.user, undefined, locale);
     if (result.taken !== 'email') throw takenError([result.taken]);
+    // Somebody may have taken it between the two.
+    owner ??= await findOwner();
     await events.store({ type: 'registration_repeated', userId: owner?.id, client });
     await verification.answerRegistration(undefined, owner, locale);
   }

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap';
+import { newAccountId } from '../../src/lib/ids.js';
 import {
   bearer,
   PASSWORD,
@@ -279,7 +280,7 @@ async function atLeisure(t: Test, world: World): Promise<void> {
 }
 
 async function required(t: Test, world: World): Promise<void> {
-  const { send, mail } = world;
+  const { app, send, mail } = world;
   const register = (email: string, fields: Fields = {}) =>
     send(post('register', { email, password: PASSWORD, ...fields }));
 
@@ -346,6 +347,21 @@ async function required(t: Test, world: World): Promise<void> {
     t.strictSame(answers.map(statusAndCode), ['202', '202']);
     await mail.mail(email, 2);
     t.equal(mail.links(email).length, 1);
+  });
+
+  t.test('an address that is taken while it is registered is told of too', async (t) => {
+    const email = freshEmail('contested');
+    const { accounts } = app.database;
+    const { insert } = accounts;
+    t.teardown(() => Object.assign(accounts, { insert }));
+    accounts.insert = async (account, event) => {
+      accounts.insert = insert;
+      const id = newAccountId();
+      await insert({ ...account, id }, { ...event, userId: id });
+      return insert(account, event);
+    };
+    t.strictSame(statusAndCode(await register(email)), '202');
+    t.equal((await mail.mail(email)).subject, 'You already have an account with Latchkey');
   });
 
   t.test('a taken username and a bad password are told as ever', async (t) => {
