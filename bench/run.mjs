@@ -23,9 +23,8 @@ const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 21);
 const PAIRS = 3;
 /** Rounds of a pair before those that count: until the compiler has seen enough. */
 const WARM_UPS = 2;
-/** A login takes as long as thousands of other requests. */
-const LOGIN_MS = 4 * MS;
-const LOGIN_ROUNDS = Math.ceil(ROUNDS / 3);
+/** A login takes as long as thousands of other requests, and from one second to the next by a tenth more or less. */
+const LOGIN_MS = 8 * MS;
 /**
  * Logins of a pair before those that count. There are fifty a second where the other requests are twenty thousand, so
  * the compiler takes a minute for them: beside its hash a login takes 2.6 ms of the main thread among the first 700 and
@@ -81,7 +80,7 @@ async function comparePair(pair) {
   for (let round = pair; round < ROUNDS; round += PAIRS)
     for (const [key, server, next] of turns) note(key, await measure(server, next));
   await warmUpLogins(latchkey, credentials);
-  for (let round = pair; round < LOGIN_ROUNDS; round += PAIRS) await measureLogins(latchkey, credentials);
+  for (let round = pair; round < ROUNDS; round += PAIRS) await measureLogins(latchkey, credentials);
   const told = `Latchkey: start to first connection ${latchkey.startMs.toFixed(0)} ms, RSS after load ${residentMib(latchkey.child.pid).toFixed(0)} MiB`;
   await stop(latchkey.child);
   await stop(ceiling.child);
