@@ -56,8 +56,9 @@ export function openPostgres({ url, onError, mayFreeze }: PostgresOptions): {
 const prepareWith =
   (pool: pg.Pool): Prepare =>
   <Row>(query: Compilable<Row>) => {
-    const text = `select row_to_json(found) from (${query.compile().sql}) as found`;
+    let text: string | undefined;
     return async (...values: unknown[]) => {
+      text ??= `select row_to_json(found) from (${query.compile().sql}) as found`;
       const { rows } = await pool.query<[Row]>({ text, values, rowMode: 'array' });
       return rows.map(([row]) => row);
     };

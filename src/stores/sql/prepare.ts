@@ -1,9 +1,9 @@
-import type { Compilable, Kysely } from 'kysely';
+import type { Compilable, CompiledQuery, Kysely } from 'kysely';
 import type { Schema } from './schema.js';
 
 /**
- * Makes a statement that every login runs: its text is written once. `query` is built with any values; the parameters of
- * a call take their places, in the order in which they stand in the text.
+ * Makes a statement that every login runs: its text is written once, when it is first needed. `query` is built with any
+ * values; the parameters of a call take their places, in the order in which they stand in the text.
  */
 export type Prepare = <Row>(query: Compilable<Row>) => (...parameters: unknown[]) => Promise<Row[]>;
 
@@ -11,6 +11,10 @@ export type Prepare = <Row>(query: Compilable<Row>) => (...parameters: unknown[]
 export const prepareWithKysely =
   (db: Kysely<Schema>): Prepare =>
   <Row>(query: Compilable<Row>) => {
-    const compiled = query.compile();
-    return async (...parameters) => (await db.executeQuery<Row>({ ...compiled, parameters })).rows;
+    let compiled: CompiledQuery<Row> | undefined;
+    return async (...parameters) => {
+      compiled ??= query.compile();
+      const { rows } = await db.executeQuery<Row>({ ...compiled, parameters });
+      return rows;
+    };
   };
