@@ -247,9 +247,13 @@ async function devices(t: Test, scene: Scene): Promise<void> {
   const phone = await signedIn(t, scene, laptop.email);
 
   await laptop.page.reload();
-  await laptop.page.locator('#devices li').nth(1).waitFor();
-  await laptop.page.locator('#devices li .button').first().click();
+  const open = laptop.page.locator('#devices li');
+  await open.nth(1).waitFor();
+  const last = open.nth((await open.count()) - 1);
+  await open.locator('.button').first().click();
   await says(laptop.page, /has been signed out/);
+  await last.waitFor({ state: 'detached' });
+  await laptop.page.locator('#activity').getByText('Device signed out').first().waitFor();
   await press(phone.page, 'Save');
   await phone.page.waitForURL('**/sign-in?next=**');
   await says(phone.page, 'this device was signed out from another one');

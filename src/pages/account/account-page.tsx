@@ -1,3 +1,4 @@
+import { useState } from 'preact/hooks';
 import type { User } from '../../client/auth-client.js';
 import { fill, formatDate, useTexts } from '../locale.js';
 import { useTitle } from '../router.js';
@@ -14,6 +15,9 @@ import { Profile } from './profile.js';
 export function AccountPage() {
   const texts = useTexts(accountTexts);
   const user = useUser();
+  /** Whatever is done in one section may be an event and may end sessions, which stand in others. */
+  const [changes, setChanges] = useState(0);
+  const onChanged = () => setChanges((count) => count + 1);
   useTitle(texts.title);
   if (!user) return null;
   const sections = [
@@ -46,11 +50,11 @@ export function AccountPage() {
           ))}
         </nav>
         <div class="settings-body">
-          <Profile user={user} />
-          <Contact user={user} />
-          <Password user={user} />
-          <Devices />
-          <Activity />
+          <Profile user={user} onChanged={onChanged} />
+          <Contact user={user} onChanged={onChanged} />
+          <Password user={user} onChanged={onChanged} />
+          <Devices changes={changes} onChanged={onChanged} />
+          <Activity changes={changes} />
           <OwnData user={user} />
         </div>
       </div>

@@ -4,11 +4,11 @@ import { accountTexts } from '../texts/account.js';
 import { EventLog } from '../ui/event-log.js';
 import { Section } from '../ui/section.js';
 
-export function Activity() {
+export function Activity({ changes }: { changes: number }) {
   const texts = useTexts(accountTexts);
   return (
     <Section id="activity" title={texts.activity} lead={texts.activityLead}>
-      <EventLog load={(cursor) => client.activity({ cursor, limit: 10 })} />
+      <EventLog load={(cursor) => client.activity({ cursor, limit: 10 })} changes={changes} />
     </Section>
   );
 }

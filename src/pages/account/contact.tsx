@@ -17,7 +17,7 @@ import { Section } from '../ui/section.js';
 
 type Opened = 'email' | 'phone' | 'verify-phone';
 
-export function Contact({ user }: { user: User }) {
+export function Contact({ user, onChanged }: { user: User; onChanged: () => void }) {
   const texts = useTexts(accountTexts);
   const [opened, setOpened] = useState<Opened>();
   const [said, setSaid] = useState<string>();
@@ -27,6 +27,7 @@ export function Contact({ user }: { user: User }) {
     close();
     setProblem(undefined);
     setSaid(message);
+    onChanged();
   };
   const resend = async () => {
     try {

@@ -15,9 +15,9 @@ import { LaptopIcon, PhoneIcon } from '../ui/icons.js';
 import { Notice } from '../ui/notice.js';
 import { Bones, Section } from '../ui/section.js';
 
-export function Devices() {
+export function Devices({ changes, onChanged }: { changes: number; onChanged: () => void }) {
   const texts = { ...useTexts(uiTexts), ...useTexts(accountTexts) };
-  const { data, problem, reload } = useLoaded(client.sessions);
+  const { data, problem } = useLoaded(client.sessions, String(changes));
   const [isOpen, setOpen] = useState(false);
   const [failure, setFailure] = useState<AuthError>();
   const [said, setSaid] = useState<string>();
@@ -35,7 +35,7 @@ export function Devices() {
       // It was signed out elsewhere meanwhile: that is what was wanted.
       if ((error as AuthError).code !== 'not_found') setFailure(error as AuthError);
     }
-    await reload();
+    onChanged();
   };
   return (
     <Section

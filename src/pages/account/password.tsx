@@ -15,7 +15,7 @@ import { Form } from '../ui/form.js';
 import { Notice } from '../ui/notice.js';
 import { Section } from '../ui/section.js';
 
-export function Password({ user }: { user: User }) {
+export function Password({ user, onChanged }: { user: User; onChanged: () => void }) {
   const texts = { ...useTexts(uiTexts), ...useTexts(authTexts), ...useTexts(accountTexts) };
   const [isOpen, setOpen] = useState(false);
   const [isChanged, setChanged] = useState(false);
@@ -40,6 +40,7 @@ export function Password({ user }: { user: User }) {
               await client.changePassword({ current_password, new_password });
               setOpen(false);
               setChanged(true);
+              onChanged();
             }}
           >
             {({ faults, busy }) => (

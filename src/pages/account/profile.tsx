@@ -12,7 +12,7 @@ import { NameFields, readNames, UsernameField } from '../ui/person-fields.js';
 import { SaveRow } from '../ui/save-row.js';
 import { Section } from '../ui/section.js';
 
-export function Profile({ user }: { user: User }) {
+export function Profile({ user, onChanged }: { user: User; onChanged: () => void }) {
   const texts = { ...useTexts(authTexts), ...useTexts(accountTexts) };
   const typeName = useTexts(userTypeName);
   const [isSaved, setSaved] = useState(false);
@@ -29,6 +29,7 @@ export function Profile({ user }: { user: User }) {
             ...(user_type !== undefined && user_type !== user.user_type && { user_type }),
           });
           setSaved(true);
+          onChanged();
         }}
       >
         {({ faults, busy }) => (

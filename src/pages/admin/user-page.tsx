@@ -28,6 +28,11 @@ export function UserPage({ id }: { id: string }) {
   const texts = { ...useTexts(uiTexts), ...useTexts(adminTexts) };
   const me = useUser();
   const { data: user, problem, reload } = useLoaded(() => admin.user(id), id);
+  const [changes, setChanges] = useState(0);
+  const onChanged = async () => {
+    setChanges((count) => count + 1);
+    await reload();
+  };
   useTitle(user ? userName(user) : texts.users);
   return (
     <div class="stack">
@@ -45,10 +50,10 @@ export function UserPage({ id }: { id: string }) {
             <UserBadges user={user} />
           </div>
           <div class="settings-body">
-            <Facts user={user} me={me} onChanged={reload} />
-            <Access user={user} me={me} onChanged={reload} />
-            {may(me, 'users.sessions') && <Sessions user={user} />}
-            {may(me, 'events.read') && <UserActivity user={user} />}
+            <Facts user={user} me={me} onChanged={onChanged} />
+            <Access user={user} me={me} onChanged={onChanged} />
+            {may(me, 'users.sessions') && <Sessions user={user} changes={changes} onChanged={onChanged} />}
+            {may(me, 'events.read') && <UserActivity user={user} changes={changes} />}
           </div>
         </>
       )}
@@ -280,9 +285,9 @@ export function Check({ name, label, on, fixed }: CheckProps) {
   );
 }
 
-function Sessions({ user }: { user: User }) {
+function Sessions({ user, changes, onChanged }: Omit<PartProps, 'me'> & { changes: number }) {
   const texts = { ...useTexts(uiTexts), ...useTexts(adminTexts) };
-  const { data, problem, reload } = useLoaded(() => admin.sessions(user.id), user.id);
+  const { data, problem } = useLoaded(() => admin.sessions(user.id), `${user.id} ${changes}`);
   const [failure, setFailure] = useState<AuthError>();
   const [isAsking, setAsking] = useState(false);
   const [isDone, setDone] = useState(false);
@@ -307,7 +312,7 @@ function Sessions({ user }: { user: User }) {
             onEnd={async (session) => {
               setFailure(undefined);
               await admin.endSession(user.id, session.id).catch((error: AuthError) => setFailure(error));
-              await reload();
+              await onChanged();
             }}
           />
         ) : (
@@ -325,7 +330,7 @@ function Sessions({ user }: { user: User }) {
             await admin.endSessions(user.id);
             setAsking(false);
             setDone(true);
-            await reload();
+            await onChanged();
           }}
         />
       )}
@@ -333,11 +338,11 @@ function Sessions({ user }: { user: User }) {
   );
 }
 
-function UserActivity({ user }: { user: User }) {
+function UserActivity({ user, changes }: { user: User; changes: number }) {
   const texts = useTexts(adminTexts);
   return (
     <Section id="activity" title={texts.activity}>
-      <EventLog load={(cursor) => admin.activity(user.id, cursor)} />
+      <EventLog load={(cursor) => admin.activity(user.id, cursor)} changes={changes} />
     </Section>
   );
 }

@@ -8,15 +8,17 @@ import { Bones } from './section.js';
 
 interface EventLogProps {
   load: (cursor: string | null) => Promise<{ events: ShownEvent[]; next_cursor: string | null }>;
+  /** How much has been done on this page: after each it is loaded again. */
+  changes: number;
 }
 
 /** What happened to an account, the newest first, page by page. */
-export function EventLog({ load }: EventLogProps) {
+export function EventLog({ load, changes }: EventLogProps) {
   const texts = useTexts(uiTexts);
   const { data, problem, hasMore, isLoading, loadMore } = usePaged(async (cursor) => {
     const { events, next_cursor } = await load(cursor);
     return { items: events, next: next_cursor };
-  });
+  }, String(changes));
   return (
     <div class="stack">
       {problem && <ProblemNotice problem={problem} />}
