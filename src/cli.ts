@@ -337,23 +337,24 @@ async function main(): Promise<void> {
   });
   if (values.version) return print(VERSION);
   if (values.help || positionals.length === 0) return print(help);
-  const { command, words } = findCommand(positionals);
+  const { name, command, words } = findCommand(positionals);
   if (!command) return fail(`There is no command "${positionals.join(' ')}". Try: latchkey --help`, 2);
+  const surplus = words[command.takesWord ? 1 : 0];
+  if (surplus !== undefined) return fail(`"${name}" takes no word "${surplus}". Try: latchkey --help`, 2);
   const takes: readonly string[] = command.takes ?? [];
   const others = Object.keys(values).filter((name) => !takes.includes(name));
   if (others.length > 0) return fail(`This command has no --${others[0]}. Try: latchkey --help`, 2);
   await command.run(values, words[0]);
 }
 
-/** A command is one word or two; another one may belong to it. */
-function findCommand(positionals: string[]): { command: Command | undefined; words: string[] } {
+/** A command is one word or two; what follows are `words`. */
+function findCommand(positionals: string[]): { name?: string; command?: Command; words: string[] } {
   for (const length of [2, 1]) {
     const name = positionals.slice(0, length).join(' ');
     const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-    const words = positionals.slice(length);
-    if (command && words.length <= (command.takesWord ? 1 : 0)) return { command, words };
+    if (command) return { name, command, words: positionals.slice(length) };
   }
-  return { command: undefined, words: [] };
+  return { words: [] };
 }
 
 // Whoever reads may have had enough (`| head`), which is no failure and no reason for a stack.

@@ -306,7 +306,9 @@ t.test('what is asked wrongly', async (t) => {
   const latchkey = commandLine(await settings(t, 'embedded'));
   const wrong: [words: string, code: number, message: RegExp][] = [
     ['user create --email new@example.com --password hunter22', 2, /--password/],
-    ['user disable one two', 2, /no command "user disable one two"/],
+    ['user disable one two', 2, /"user disable" takes no word "two"/],
+    ['client create reports', 2, /"client create" takes no word "reports"/],
+    ['user adore one', 2, /no command "user adore one"/],
     ['user disable nobody', 1, /no such account/],
   ];
   for (const [words, code, message] of wrong)
