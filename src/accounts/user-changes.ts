@@ -62,7 +62,9 @@ export function createUserChanges(needs: UserChangesNeeds) {
     if (!outcome) throw new AuthError('not_found');
     if ('taken' in outcome) throw takenError([outcome.taken]);
     for (const { type } of whatHappened(outcome)) countEvent(type);
-    return outcome;
+    // As it was published: SQL may have yet to hear of the last login.
+    const { before, after, user } = outcome;
+    return { before, after: { ...after, user } };
   }
 
   return { change };

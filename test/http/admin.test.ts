@@ -415,9 +415,13 @@ async function changing(t: Test, scene: Scene): Promise<void> {
 
   await t.test('names show on the live token, and are an event with who did it', async (t) => {
     const names = { first_name: ' Zoë  Ann ', last_name: '', username };
+    scene.advance(2000);
+    const payload = { email: whom.email, password: PASSWORD };
+    const login = await send({ method: 'POST', url: '/api/auth/login', payload });
     const answer = await patch(scene, editor, whom, names);
     t.equal(answer.statusCode, 200);
     t.match(answer.json(), { id: whom.user.id, first_name: 'Zoë Ann', last_name: '', username });
+    t.equal(answer.json().last_login, login.json().user.last_login, 'of which SQL has yet to hear');
     t.strictSame(await seen(scene, whom), answer.json());
     t.match(await eventsAbout(scene, whom), [{ type: 'profile_changed', actor_id: editor.user.id }]);
     t.equal((await patch(scene, editor, whom, names)).statusCode, 200, 'and once more');
