@@ -55,7 +55,10 @@ export async function startRedis() {
 export async function startPostgres() {
   const root = here('..');
   Object.assign(process.env, locateServers());
-  if (!(await compile(root))) throw new Error('the tests do not compile');
+  if (!(await compile(root))) {
+    await stopAll();
+    throw new Error('the tests do not compile');
+  }
   const support = await import('../.build/test/support/postgres-server.js');
   return support.startPostgres();
 }
